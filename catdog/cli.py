@@ -1,0 +1,23 @@
+"""The catdog command: ``catdog train ...`` is ``python -m catdog.train ...``."""
+
+from __future__ import annotations
+
+import sys
+
+COMMANDS = {"train": "one run, or several with -m; catdog train --help"}
+
+
+def main() -> None:
+    """Hand over to a command."""
+    words = sys.argv[1:]
+    if not words or words[0] in ("-h", "--help"):
+        lines = [f"  {name:<10}{what}" for name, what in COMMANDS.items()]
+        print("\n".join(["catdog COMMAND ...", "", *lines]))
+        return
+    if words[0] not in COMMANDS:
+        names = ", ".join(COMMANDS)
+        sys.exit(f"catdog: there is no command {words[0]!r}; there are: {names}")
+    from catdog import train
+
+    sys.argv = [f"catdog {words[0]}", *words[1:]]
+    train.main()

@@ -1,0 +1,79 @@
+"""What a person sees: progress bars, one summary table, errors as one message."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console as RichConsole
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from catdog.progress import Advance, Progress
+
+if TYPE_CHECKING:
+    from catdog.experiment import Outcome
+    from catdog.settings import Settings
+
+
+class Console(Progress):
+    """Draws progress on stderr and results on stdout; plain lines where it is no terminal."""
+
+    def __init__(self) -> None:
+        self._err = RichConsole(stderr=True, highlight=False)
+
+    @contextmanager
+    def track(self, stage: str, total: int) -> Iterator[Advance]:
+        """Draw a bar for a stage, gone from the screen only if the stage was instant."""
+        columns = (
+            TextColumn("{task.description:<24}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True, compact=True),
+            TextColumn("[dim]{task.fields[text]}"),
+        )
+        with Bars(*columns, console=self._err) as bars:
+            task = bars.add_task(stage, total=total, text="")
+
+            def advance(count: int = 1, text: str = "") -> None:
+                bars.update(task, advance=count, **({"text": text} if text else {}))
+
+            yield advance
+
+    def note(self, message: str) -> None:
+        """Print one line."""
+        self._err.print(message, style="dim", soft_wrap=True, markup=False)
+
+
+def summarize(outcome: Outcome, settings: Settings, uri: str) -> None:
+    """Print the table that ends a run."""
+    fitted, test, seconds = outcome.fitted, outcome.test, outcome.seconds
+    table = Table(title=f"run {outcome.run_id[:8]}", show_header=False, title_justify="left")
+    ran = len(fitted.history["lr"])
+    early = ", stopped early" if fitted.stopped_early else ""
+    table.add_row("best epoch", f"{fitted.best_epoch} of {ran}{early}")
+    table.add_row(
+        "validation",
+        f"loss {fitted.at_best('val/loss'):.4f}  accuracy {fitted.at_best('val/accuracy'):.4f}",
+    )
+    table.add_row(
+        "test",
+        f"loss {test.loss:.4f}  accuracy {test.accuracy:.4f}  AUC {test.auc:.4f}  ECE {test.ece:.4f}",
+    )
+    if outcome.suggestions:
+        found = "  ".join(f"{name} {rate:.1e}" for name, rate in outcome.suggestions.items())
+        table.add_row("LR range test", found)
+    table.add_row("trained weights", f"{outcome.parameters:,}")
+    spent = sorted((s for s in seconds.items() if s[0] != "total"), key=lambda s: -s[1])
+    shown = "  ".join(f"{name} {value:.1f}" for name, value in spent)
+    table.add_row("seconds", f"{seconds['total']:.1f}: {shown}")
+    table.add_row("browse", f"mlflow ui --backend-store-uri {uri}")
+    RichConsole(width=max(100, RichConsole().width), highlight=False).print(table)
+
+
+def complain(message: str) -> None:
+    """Print an error on stderr, in one message."""
+    sys.stderr.write(f"catdog: {message}\n")

@@ -1,0 +1,174 @@
+"""LR range test (Smith 2017, "Cyclical learning rates"): loss against a growing learning rate.
+
+The rate grows by a constant factor per batch from ``min_lr`` to ``max_lr``. With l_i the loss of
+batch i, before its step, the smoothed loss is the bias-corrected moving average
+
+    s_i = (1 - b) * sum_j b^(i - j) * l_j / (1 - b^(i + 1)),   b = 0.9,
+
+and the test stops when s_i passes 4 times the lowest s so far, or is not finite. Suggestions:
+
+    minimum   a tenth of the rate where s is lowest
+    steep     the rate where ds / d log(lr) is lowest
+    valley    two thirds along the longest stretch on which s falls, as fastai has it (the longest
+              decreasing subsequence of s): the robust one
+
+Steps are taken on the model itself with an optimizer that is thrown away; afterwards every
+variable of the model, seed generators included, is what it was, and the order of the data comes
+from a generator of the test's own. Training that follows is bit for bit what it would have been.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from catdog.feed import Feed
+from catdog.fit import learning_rate
+from catdog.loop import Steps
+from catdog.photos import write_atomically
+
+SMOOTHING = 0.9
+DIVERGED = 4.0
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What the test measured.
+
+    Attributes:
+        lr: (n,) learning rates, growing.
+        loss: (n,) loss of the batch at that rate.
+        smooth: (n,) its bias-corrected moving average.
+        diverged: Whether the test stopped before its last step.
+    """
+
+    lr: np.ndarray
+    loss: np.ndarray
+    smooth: np.ndarray
+    diverged: bool
+
+    @property
+    def suggestions(self) -> dict[str, float]:
+        """The three suggested rates; NaN where the curve has too few finite points."""
+        return suggest(self.lr, self.smooth)
+
+    def write_csv(self, path: Path) -> None:
+        """Write columns lr, loss, smooth_loss."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("lr", "loss", "smooth_loss"))
+        writer.writerows(zip(self.lr, self.loss, self.smooth, strict=True))
+        write_atomically(path, text.getvalue().encode())
+
+
+def run(
+    steps: Steps,
+    train: Feed,
+    *,
+    min_lr: float,
+    max_lr: float,
+    count: int,
+    rng: np.random.Generator,
+    on_step: Callable[[], None] = lambda: None,
+) -> Curve:
+    """Measure the curve and leave the model as it was.
+
+    Args:
+        steps: The model with a throw-away optimizer of constant rate.
+        train: Training photos; taken again from the start when they run out.
+        min_lr: First learning rate.
+        max_lr: Last learning rate.
+        count: Number of batches, at least 2.
+        rng: Draws the order of the photos.
+        on_step: Called after every batch.
+    """
+    kept = [variable.numpy() for variable in steps.model.variables]
+    rates = np.geomspace(min_lr, max_lr, count)
+    losses: list[float] = []
+    inner = getattr(steps.optimizer, "inner_optimizer", steps.optimizer)
+    step = tf.function(
+        lambda features, labels: steps.step(features, labels)[0], reduce_retracing=True
+    )
+    try:
+        for rate, (features, labels) in zip(
+            rates, _batches(train, rng, steps.batch_size), strict=False
+        ):
+            inner.learning_rate = rate
+            losses.append(float(step(features, labels)))
+            on_step()
+            if _has_diverged(losses):
+                break
+    finally:
+        for variable, value in zip(steps.model.variables, kept, strict=True):
+            variable.assign(value)
+    loss = np.array(losses)
+    return Curve(rates[: len(loss)], loss, smooth(loss), len(loss) < count)
+
+
+def _batches(
+    train: Feed, rng: np.random.Generator, size: int
+) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    while True:
+        for chunk in train.epoch(rng, size):
+            for start in range(0, len(chunk.order), size):
+                batch = chunk.order[start : start + size]
+                yield tf.gather(chunk.features, batch), tf.gather(chunk.labels, batch)
+
+
+def smooth(loss: np.ndarray) -> np.ndarray:
+    """Return the bias-corrected exponential moving average of (n,) losses."""
+    averages, mean = [], 0.0
+    for i, value in enumerate(loss):
+        mean = SMOOTHING * mean + (1 - SMOOTHING) * value
+        averages.append(mean / (1 - SMOOTHING ** (i + 1)))
+    return np.array(averages)
+
+
+def _has_diverged(losses: list[float]) -> bool:
+    curve = smooth(np.array(losses))
+    return not math.isfinite(losses[-1]) or curve[-1] > DIVERGED * np.nanmin(curve)
+
+
+def suggest(lr: np.ndarray, curve: np.ndarray) -> dict[str, float]:
+    """Return ``valley``, ``steep`` and ``minimum`` of a smoothed curve; see the module."""
+    finite = np.isfinite(curve)
+    lr, curve = lr[finite], curve[finite]
+    if len(lr) < 5:
+        return {"valley": math.nan, "steep": math.nan, "minimum": math.nan}
+    lowest = int(np.argmin(curve))
+    falling = np.gradient(curve, np.log(lr))[: max(lowest, 1)]
+    start, end = _longest_fall(curve)
+    return {
+        "valley": float(lr[start + round((end - start) * 2 / 3)]),
+        "steep": float(lr[int(np.argmin(falling))]),
+        "minimum": float(lr[lowest] / 10),
+    }
+
+
+def _longest_fall(curve: np.ndarray) -> tuple[int, int]:
+    """Return first and last index of the longest strictly decreasing subsequence."""
+    length, first = np.ones(len(curve), int), np.arange(len(curve))
+    for i in range(1, len(curve)):
+        for j in range(i):
+            if curve[j] > curve[i] and length[j] + 1 > length[i]:
+                length[i], first[i] = length[j] + 1, first[j]
+    end = int(np.argmax(length))
+    return int(first[end]), end
+
+
+def throw_away(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Return an unbuilt copy of an optimizer, at a constant rate."""
+    config = optimizer.get_config()
+    inner = getattr(optimizer, "inner_optimizer", None)
+    if inner is None:
+        config["learning_rate"] = learning_rate(optimizer)
+        return type(optimizer).from_config(config)
+    return type(optimizer)(throw_away(inner))

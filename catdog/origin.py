@@ -1,0 +1,79 @@
+"""Where a run comes from: its command, its commit, its environment."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What is known about a run before it starts.
+
+    Attributes:
+        overrides: The choices that were named, as on the command line.
+        resolved: The whole configuration as YAML, or empty without Hydra.
+        hydra_dir: Hydra's folder of the job, or empty.
+        kind: ``run`` or ``trial``.
+    """
+
+    overrides: Sequence[str] = ()
+    resolved: str = ""
+    hydra_dir: str = ""
+    kind: str = "run"
+    command: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        words = ["python", "-m", "catdog.train", *self.overrides]
+        object.__setattr__(self, "command", shlex.join(words))
+
+
+@dataclass(frozen=True)
+class Commit:
+    """State of a working tree; ``sha`` is empty outside of git."""
+
+    sha: str = ""
+    dirty: bool = False
+    patch: str = ""
+
+
+def commit(folder: Path) -> Commit:
+    """Return the commit of a working tree, and a patch of what is not committed in it."""
+    sha = _git(folder, "rev-parse", "HEAD").strip()
+    if not sha:
+        return Commit()
+    dirty = bool(_git(folder, "status", "--porcelain").strip())
+    return Commit(sha, dirty, _git(folder, "diff", "HEAD") if dirty else "")
+
+
+def _git(folder: Path, *words: str) -> str:
+    # GIT_* of a surrounding hook would name another repository
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    try:
+        asked = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, env=clean, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return asked.stdout.decode(errors="replace") if asked.returncode == 0 else ""
+
+
+@functools.cache
+def environment() -> str:
+    """Return Python, platform and every installed distribution, one a line."""
+    installed = {d.metadata["Name"]: d.version for d in metadata.distributions()}
+    lines = [f"{name}=={version}" for name, version in sorted(installed.items(), key=_by_name)]
+    system = f"# Python {sys.version.split()[0]}, {platform.platform()}, {os.cpu_count()} cores"
+    return "\n".join([system, *lines, ""])
+
+
+def _by_name(item: tuple[str, str]) -> str:
+    return str(item[0]).lower()

@@ -1,0 +1,299 @@
+"""The pictures that answer the mouse: HTML pages that open without a network.
+
+Same data and colours as their PNG twins in `catdog.plots`. Figures are plain dictionaries written
+by plotly.io: plotly's figure classes would check each attribute and add a third to a page's time.
+plotly is imported by the first page, so a trial that draws only PNGs never pays for it.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from catdog.plots import (
+    LOSS,
+    LR_NOTE,
+    STYLE,
+    best_note,
+    drawable,
+    epoch_ticks,
+    finite,
+    loss_window,
+    near_zero,
+    on_curve,
+    rate,
+    shorten,
+    spans_decade,
+)
+
+DECADES = {"type": "log", "dtick": 1, "exponentformat": "e", "tickformat": ".0e"}
+
+
+def lr_range_html(
+    path: str | Path,
+    *,
+    lr: ArrayLike,
+    loss: ArrayLike,
+    smooth: ArrayLike,
+    suggestions: Mapping[str, float | None],
+    chosen: float | None,
+    title: str,
+) -> None:
+    """Write the learning rate range test as a page: hovering shows learning rate and loss.
+
+    Args:
+        path: The HTML file to write.
+        lr: (n,) learning rates, increasing, above 0.
+        loss: (n,) loss of each batch; non-finite values are left out.
+        smooth: (n,) smoothed loss; non-finite values are left out.
+        suggestions: Learning rate by name; None, NaN and values outside the test are not drawn.
+        chosen: The learning rate in use, or None.
+        title: Heading of the page.
+    """
+    page = _layout(title, LR_NOTE, height=560)
+    hover = {"unifiedhovertitle": {"text": "learning rate <b>%{x:.2e}</b>"}, "hoverformat": ".2e"}
+    page["xaxis"] = _axis("learning rate (log scale)", **DECADES, **hover)
+    page["yaxis"] = _axis(LOSS)
+    x, y = finite(lr, smooth)
+    if not x.size:
+        page["annotations"] = [_note("no finite loss at any learning rate", 0.5, 0.5)]
+        return _write(path, [], page, name="lr-range")
+    page["yaxis"]["range"] = loss_window(loss, smooth)
+    traces = [
+        _line(*finite(lr, loss), "each batch", STYLE["faint"], width=1.4, form=".4f"),
+        _line(x, y, "smoothed", STYLE["main"], width=3, form=".4f"),
+    ]
+    for place, (name, value, height) in enumerate(on_curve(suggestions, x, y)):
+        right = math.log(value / x[0]) < 0.2 * math.log(x[-1] / x[0])
+        color = STYLE.get(name, STYLE["ink"])
+        traces.append(_dot(value, height, color))
+        label = f"<b>{html.escape(name)} {rate(value)}</b>"
+        page["annotations"].append(_pointer(label, value, height, color, place, right=right))
+    if drawable(chosen):
+        _draw_upright(page, chosen)
+        label = f"<b>optimizer.lr {rate(chosen)}</b>"
+        # On a log axis plotly places notes by exponent, but lines by value.
+        page["annotations"].append(_note(label, math.log10(chosen), 1, xref="x", yanchor="bottom"))
+    _write(path, traces, page, name="lr-range")
+
+
+def curves_html(
+    path: str | Path, *, history: Mapping[str, Sequence[float]], best_epoch: int, title: str
+) -> None:
+    """Write loss, accuracy and learning rate over the epochs as a page.
+
+    Args:
+        path: The HTML file to write.
+        history: One value per epoch of ``train/loss``, ``val/loss``, ``train/accuracy``,
+            ``val/accuracy`` (0..1) and ``lr``; non-finite values are left out.
+        best_epoch: Counted from 1; outside the history it is not marked.
+        title: Heading of the page.
+    """
+    known = {key: np.asarray(values, float) for key, values in history.items()}
+    loss = {name: known[f"{name}/loss"] for name in ("train", "val")}
+    accuracy = {name: 100 * known[f"{name}/accuracy"] for name in ("train", "val")}
+    zero = {"rangemode": "tozero"} if near_zero(*loss.values()) else {}
+    log = spans_decade(known["lr"])
+    rates = "learning rate" + " (log)" * log
+    page = _layout(title, "", height=440)
+    panels = (
+        _panel(page, 1, LOSS, loss, (0.0, 0.33), ".4f", zero),
+        _panel(page, 2, "accuracy (%)", accuracy, (0.42, 0.75), ".2f", {}),
+        _panel(page, 3, rates, {"lr": known["lr"]}, (0.85, 1.0), ".2e", _rate_axis(known["lr"])),
+    )
+    texts = (
+        best_note(loss["val"], best_epoch, "val {:.4f}".format),
+        best_note(accuracy["val"], best_epoch, "val {:.2f} %".format),
+        best_note(known["lr"], best_epoch, rate),
+    )
+    for number, text in enumerate(texts, start=1):
+        if text:
+            _draw_upright(page, best_epoch, axis=number)
+            look = {"xanchor": "left", "yanchor": "bottom", "font": {"color": STYLE["muted"]}}
+            page["annotations"].append(_note(text, 0, 1, yshift=4, **look, **_domain(number)))
+    _write(path, [trace for panel in panels for trace in panel], page, name="curves")
+
+
+def _layout(title: str, note: str, *, height: int) -> dict[str, Any]:
+    # plotly reads a subset of HTML in its texts; a run's name is no markup.
+    heading = f"<b>{html.escape(shorten(title, 110))}</b>"
+    subtitle = {"text": note, "font": {"size": 12, "color": STYLE["muted"]}}
+    return {
+        "title": {"text": heading, "x": 0.02, "y": 0.96, "subtitle": subtitle},
+        "font": {"family": "system-ui, sans-serif", "size": 12, "color": STYLE["ink"]},
+        "height": height,
+        "margin": {"l": 70, "r": 40, "t": 110, "b": 60},
+        "plot_bgcolor": "white",
+        "hovermode": "x unified",
+        "showlegend": False,
+        "annotations": [],
+        "shapes": [],
+    }
+
+
+def _axis(title: str, **look: Any) -> dict[str, Any]:
+    return {
+        "title": {"text": title, "font": {"color": STYLE["muted"]}},
+        "gridcolor": STYLE["grid"],
+        "tickfont": {"color": STYLE["muted"]},
+        "zeroline": False,
+        **look,
+    }
+
+
+def _line(
+    x: NDArray[Any], y: NDArray[np.float64], name: str, color: str, *, width: float, form: str
+) -> dict[str, Any]:
+    # Lists, because plotly packs arrays in base64, which nobody can read in a stored page.
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": x.tolist(),
+        "y": y.tolist(),
+        "name": name,
+        "line": {"color": color, "width": width},
+        "hovertemplate": f"%{{y:{form}}}",
+    }
+
+
+def _panel(
+    page: dict[str, Any],
+    number: int,
+    heading: str,
+    lines: Mapping[str, NDArray[np.float64]],
+    domain: tuple[float, float],
+    form: str,
+    look: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """Lay out one panel over epochs and return its traces, named at their ends if several."""
+    last = max(len(values) for values in lines.values())
+    edge = max(0.06 * (last - 1), 0.3)
+    span = {"domain": domain, "anchor": f"y{number}", "range": (1 - edge, last + edge)}
+    hover = {"unifiedhovertitle": {"text": "epoch <b>%{x}</b>"}}
+    page[f"xaxis{number}"] = _axis(
+        "epoch", tickvals=epoch_ticks(last), tickangle=0, **span, **hover
+    )
+    page[f"yaxis{number}"] = _axis("", anchor=f"x{number}", **look)
+    bold = {"xanchor": "left", "yanchor": "bottom", "yshift": 22, "font": {"size": 14}}
+    page["annotations"].append(_note(f"<b>{heading}</b>", 0, 1, **bold, **_domain(number)))
+    traces = []
+    for name, values in lines.items():
+        trace = _line(np.arange(1, last + 1), values, name, STYLE[name], width=2.4, form=form)
+        place = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
+        traces.append(trace | place | {"mode": "lines+markers" if last <= 30 else "lines"})
+    if len(lines) > 1:
+        page["annotations"] += _end_names(lines, last, number)
+    return traces
+
+
+def _end_names(
+    lines: Mapping[str, NDArray[np.float64]], last: int, number: int
+) -> list[dict[str, Any]]:
+    ends = {name: values[np.isfinite(values)][-1:] for name, values in lines.items()}
+    known = np.concatenate([values[np.isfinite(values)] for values in lines.values()])
+    order = sorted((end[0], name) for name, end in ends.items() if end.size)
+    meet = len(order) == 2 and order[1][0] - order[0][0] < 0.08 * np.ptp(known)
+    return [
+        _note(
+            f"<b>{name}</b>",
+            last,
+            float(end),
+            xref=f"x{number}",
+            yref=f"y{number}",
+            xanchor="left",
+            xshift=8,
+            yshift=(16 * place - 8) * meet,
+            font={"color": STYLE[name]},
+        )
+        for place, (end, name) in enumerate(order)
+    ]
+
+
+def _rate_axis(rates: NDArray[np.float64]) -> dict[str, Any]:
+    if spans_decade(rates):
+        return DECADES | {"dtick": "D2"}
+    known = np.unique(rates[np.isfinite(rates)])
+    if known.size == 1:
+        # plotly shows a constant between -1 and 1.
+        return {"range": (0, 2 * known[0]), "tickvals": [known[0]], "ticktext": [rate(known[0])]}
+    return {"exponentformat": "e", "tickformat": ".1e"}
+
+
+def _dot(x: float, y: float, color: str) -> dict[str, Any]:
+    marker = {"size": 11, "color": color, "line": {"color": "white", "width": 2}}
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [x],
+        "y": [y],
+        "marker": marker,
+        "hoverinfo": "skip",
+    }
+
+
+def _note(text: str, x: float, y: float, **look: Any) -> dict[str, Any]:
+    """Place a text in fractions of the drawing area, or as `look` says."""
+    return {
+        "text": text,
+        "x": x,
+        "y": y,
+        "xref": "paper",
+        "yref": "paper",
+        "showarrow": False,
+        **look,
+    }
+
+
+def _pointer(
+    text: str, x: float, y: float, color: str, place: int, *, right: bool
+) -> dict[str, Any]:
+    """Label a dot from below left (near the left edge: above right), each a step further off."""
+    sign = -1 if right else 1
+    away = 20 + 18 * (2 - place if right else place)
+    return _note(
+        text,
+        math.log10(x),
+        y,
+        xref="x",
+        yref="y",
+        showarrow=True,
+        arrowhead=0,
+        arrowwidth=1,
+        arrowcolor=color,
+        standoff=6,
+        ax=-18 * sign,
+        ay=away * sign,
+        xanchor="left" if right else "right",
+        font={"color": color, "size": 13},
+        bgcolor="rgba(255,255,255,0.85)",
+    )
+
+
+def _domain(number: int) -> dict[str, str]:
+    return {"xref": f"x{number} domain", "yref": f"y{number} domain"}
+
+
+def _draw_upright(page: dict[str, Any], x: float, *, axis: int = 1) -> None:
+    line = {"color": STYLE["muted"], "width": 1.2, "dash": "dash"}
+    ends = {"x0": x, "x1": x, "y0": 0, "y1": 1, "xref": f"x{axis}", "yref": f"y{axis} domain"}
+    page["shapes"].append({"type": "line", "line": line, **ends})
+
+
+def _write(path: str | Path, traces: list[dict], page: dict[str, Any], *, name: str) -> None:
+    from plotly import io
+
+    figure = {"data": traces, "layout": page}
+    text = io.to_html(
+        figure,
+        config={"displaylogo": False},
+        include_plotlyjs=True,
+        validate=False,
+        div_id=name,
+    )
+    Path(path).write_text(text, encoding="utf-8")

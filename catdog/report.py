@@ -1,0 +1,217 @@
+"""What a run logs: the contract of names between catdog and whoever reads MLflow."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from catdog import decode, evaluate, formats, origin, pages, paths, pipeline, plots
+from catdog.fit import Fitted
+from catdog.lr_range import Curve
+from catdog.manifest import Manifest
+from catdog.origin import Origin
+from catdog.settings import OPTIMIZER_KEYS, Settings
+from catdog.tracking import Run
+from catdog.weights import Weights
+
+FLUSH_SECONDS = 1.0
+SERVED = Path(__file__).with_name("served.py")
+
+
+def run_name(settings: Settings) -> str:
+    """Return a name that tells runs apart, such as ``mobilenet_v2 linear adam lr=1e-3``."""
+    if settings.tracking.run_name:
+        return settings.tracking.run_name
+    lr = (
+        f"{settings.optimizer.lr:.0e}"
+        if _is_round(settings.optimizer.lr)
+        else f"{settings.optimizer.lr:.2e}"
+    )
+    lr = lr.replace("e-0", "e-").replace("e+0", "e+")
+    return f"{settings.backbone.name} {settings.head.name} {settings.optimizer.name} lr={lr}"
+
+
+def _is_round(value: float) -> bool:
+    return float(f"{value:.0e}") == value
+
+
+def tags(source: Origin) -> dict[str, str]:
+    """Return the tags that a run is born with."""
+    state = origin.commit(paths.root())
+    known = {
+        "catdog.kind": source.kind,
+        "catdog.command": source.command,
+        "catdog.commit": state.sha,
+        "catdog.dirty": str(state.dirty).lower() if state.sha else "",
+        "mlflow.source.git.commit": state.sha,
+        "mlflow.source.name": "catdog.train",
+        "mlflow.note.content": f"Repeat it with\n\n    {source.command}\n",
+        "hydra.dir": source.hydra_dir,
+    }
+    return {key: value for key, value in known.items() if value}
+
+
+def describe(
+    run: Run, settings: Settings, manifest: Manifest, weights: Weights, source: Origin
+) -> None:
+    """Log parameters, the data set's identity, configuration and environment."""
+    digest, counts = manifest.digest, manifest.counts
+    run.params(
+        {
+            **dict(_leaves(settings)),
+            "backbone.weights_from": f"{weights.source} {weights.detail}".strip(),
+            "backbone.weights_sha256": weights.sha256 or "none",
+            "data.digest": digest,
+            **{f"data.photos.{split}": count for split, count in counts.items()},
+            "data.skipped": len(manifest.skipped),
+        }
+    )
+    where = {"path": str(manifest.root), "classes": list(manifest.classes)}
+    run.dataset(settings.data.name, digest, json.dumps(counts), json.dumps(where))
+    with run.folder("data") as place:
+        manifest.write(place)
+    state = origin.commit(paths.root())
+    with run.folder("config") as place:
+        (place / "resolved.yaml").write_text(source.resolved or _as_yaml(settings))
+        lines = [f"- {json.dumps(override)}\n" for override in source.overrides]
+        (place / "overrides.yaml").write_text("".join(lines) or "[]\n")
+        (place / "environment.txt").write_text(origin.environment())
+        if state.dirty:
+            (place / "uncommitted.patch").write_text(state.patch)
+
+
+def _leaves(settings: Settings) -> Iterator[tuple[str, Any]]:
+    for item in dataclasses.fields(settings):
+        value = getattr(settings, item.name)
+        if not dataclasses.is_dataclass(value):
+            yield item.name, value
+            continue
+        for leaf in dataclasses.fields(value):
+            if item.name != "optimizer" or leaf.name in ("name", *OPTIMIZER_KEYS[value.name]):
+                yield f"{item.name}.{leaf.name}", getattr(value, leaf.name)
+
+
+def _as_yaml(settings: Settings) -> str:
+    return json.dumps(dataclasses.asdict(settings), indent=2) + "\n"  # JSON is YAML
+
+
+def lr_range(run: Run, curve: Curve, settings: Settings, *, html: bool = True) -> None:
+    """Log the LR range test: metrics by step, suggestions, curve."""
+    for step, (lr, loss, smooth) in enumerate(
+        zip(curve.lr, curve.loss, curve.smooth, strict=True)
+    ):
+        point = {"lr_range/lr": lr, "lr_range/loss": loss, "lr_range/smooth_loss": smooth}
+        run.metrics({k: v for k, v in point.items() if np.isfinite(v)}, step)
+    suggestions = curve.suggestions
+    run.metrics({f"lr_range/{k}": v for k, v in suggestions.items() if np.isfinite(v)})
+    shown = {
+        "lr": curve.lr,
+        "loss": curve.loss,
+        "smooth": curve.smooth,
+        "suggestions": suggestions,
+        "chosen": settings.optimizer.lr,
+        "title": f"LR range test: {run_name(settings)}",
+    }
+    with run.folder("lr_range") as place:
+        curve.write_csv(place / "curve.csv")
+        plots.lr_range_png(place / "curve.png", **shown)
+        if html:
+            pages.lr_range_html(place / "curve.html", **shown)
+
+
+def epoch(run: Run, number: int, metrics: dict[str, float]) -> None:
+    """Log an epoch's metrics, sent at most once a second so that short epochs stay short."""
+    run.metrics({k: v for k, v in metrics.items()}, number)
+    now = time.monotonic()
+    if now - getattr(run, "flushed", 0.0) > FLUSH_SECONDS:
+        run.flush()
+        run.flushed = now  # type: ignore[attr-defined]
+
+
+def training(run: Run, fitted: Fitted, *, html: bool = True) -> None:
+    """Log the best epoch and the curves."""
+    run.metrics(
+        {
+            "best/epoch": fitted.best_epoch,
+            "best/val_loss": fitted.at_best("val/loss"),
+            "best/val_accuracy": fitted.at_best("val/accuracy"),
+        }
+    )
+    shown = {"history": fitted.history, "best_epoch": fitted.best_epoch, "title": "Training"}
+    with run.folder("training") as place:
+        plots.curves_png(place / "curves.png", **shown)
+        if html:
+            pages.curves_html(place / "curves.html", **shown)
+
+
+def evaluation(
+    run: Run,
+    manifest: Manifest,
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    scores: evaluate.Scores,
+) -> None:
+    """Log the test: metrics, predictions, confusion matrix, worst mistakes."""
+    figures = dataclasses.asdict(scores)
+    run.metrics({f"test/{k}": v for k, v in figures.items() if np.isfinite(v)})
+    photos, classes = manifest.of("test"), manifest.classes
+    worst = evaluate.worst_mistakes(probabilities, labels)
+    said = probabilities.argmax(1)
+    captions = [
+        f"{classes[labels[i]]}, said {classes[said[i]]} {probabilities[i].max():.2f}\n"
+        f"{Path(photos[i].path).name}"
+        for i in worst
+    ]
+    wrong = int((said != labels).sum())
+    with run.folder("evaluation") as place:
+        names = [photo.path for photo in photos]
+        evaluate.write_predictions(
+            place / "predictions.csv", names, classes, labels, probabilities
+        )
+        plots.confusion_png(
+            place / "confusion_matrix.png",
+            matrix=evaluate.confusion(probabilities, labels),
+            classes=classes,
+            title=f"Test: {len(labels)} photos, accuracy {scores.accuracy:.4f}",
+        )
+        plots.mistakes_png(
+            place / "mistakes.png",
+            photos=[pipeline.thumbnail(photos[i]) for i in worst],
+            captions=captions,
+            title=f"Most confident of {wrong} mistakes on {len(labels)} test photos",
+        )
+
+
+def checkpoint(
+    run: Run, stitched: keras.Model, classes: Sequence[str], *, log_model: bool
+) -> None:
+    """Save the end-to-end model once, and log the MLflow model around that file."""
+    with run.folder("checkpoints") as place:
+        best = place / "best.keras"
+        stitched.save(best)
+        if not log_model:
+            return
+        with tempfile.TemporaryDirectory() as scratch:
+            names = Path(scratch) / "classes.json"
+            names.write_text(json.dumps(list(classes)))
+            parts = {
+                "model": best,
+                "classes": names,
+                "decode": Path(decode.__file__),
+                "formats": Path(formats.__file__),
+            }
+            run.log_model(parts, SERVED, list(classes))
+
+
+def totals(run: Run, seconds: dict[str, float], total: float) -> None:
+    """Log where the time went."""
+    spent = {"features": 0.0, "fit": 0.0, **seconds, "total": total}
+    run.metrics({f"time/{stage}_seconds": value for stage, value in spent.items()})

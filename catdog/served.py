@@ -1,0 +1,95 @@
+"""The MLflow model's code: photos in, a table of class probabilities out.
+
+MLflow runs this file as it is, in an environment without catdog, so it imports nothing of it; the
+two rooms that decode photos travel beside the model as artifacts.
+"""
+
+import base64
+import importlib.util
+import json
+from pathlib import Path
+
+import keras
+import mlflow.pyfunc
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
+
+BATCH = 64
+
+
+def _module(path):  # noqa: ANN001, ANN202
+    spec = importlib.util.spec_from_file_location(f"catdog_served_{Path(path).stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class PhotoClassifier(mlflow.pyfunc.PythonModel):
+    """Classifies uint8 photo arrays, or base64 photos in a column ``image``."""
+
+    def load_context(self, context):  # noqa: ANN001, ANN201
+        """Load the saved model, in Keras' safe mode."""
+        model = keras.saving.load_model(context.artifacts["model"], compile=False)
+        resized = model.get_layer("resizing").output
+        self._front = [model.get_layer("scaling"), model.get_layer("resizing")]
+        self._rest = keras.Model(resized, model.output)
+        self._decode = _module(context.artifacts["decode"])
+        self._formats = _module(context.artifacts["formats"])
+        self._classes = json.loads(Path(context.artifacts["classes"]).read_text())
+
+    def predict(self, context, model_input, params=None):  # noqa: ANN001, ANN201
+        """Return a data frame with one row per photo and one column per class."""
+        photos = list(self._photos(model_input))
+        rows = []
+        for start in range(0, len(photos), BATCH):
+            batch = np.concatenate([self._prepare(p) for p in photos[start : start + BATCH]])
+            rows.append(self._rest.predict_on_batch(batch))
+        return pd.DataFrame(np.concatenate(rows), columns=self._classes)
+
+    def _prepare(self, photo):  # noqa: ANN001, ANN202
+        batch = photo[None]
+        for layer in self._front:
+            batch = layer(batch)
+        return keras.ops.convert_to_numpy(batch)
+
+    def _photos(self, given):  # noqa: ANN001, ANN202
+        if isinstance(given, pd.DataFrame):
+            if list(given.columns) != ["image"]:
+                raise _refuse(f"expected one column, image, got {list(given.columns)}")
+            return [self._encoded(text) for text in given["image"]]
+        if isinstance(given, dict) and set(given) == {"image"}:
+            return [self._encoded(text) for text in np.ravel(given["image"])]
+        array = np.asarray(given)
+        if array.dtype.kind in "US" or array.dtype == object:
+            return [self._encoded(text) for text in np.ravel(array)]
+        return _checked(array)
+
+    def _encoded(self, text):  # noqa: ANN001, ANN202
+        try:
+            data = base64.b64decode(text, validate=True)
+            facts = self._formats.inspect(data)
+        except (ValueError, TypeError) as error:
+            raise _refuse(f"expected a base64 encoded photo: {error}") from None
+        photo = self._decode.decode(facts.png or data)
+        return self._decode.orient(photo, facts.orientation).numpy()
+
+
+def _checked(array):  # noqa: ANN001, ANN202
+    if array.ndim == 3:
+        array = array[None]
+    if array.ndim != 4 or array.shape[-1] != 3 or not len(array):
+        raise _refuse(f"expected photos of shape (N, height, width, 3), got {array.shape}")
+    if array.dtype.kind not in "iu":
+        raise _refuse(f"expected uint8 photos from 0 to 255, got {array.dtype}")
+    if array.min() < 0 or array.max() > 255:
+        raise _refuse(f"expected values from 0 to 255, got {array.min()} to {array.max()}")
+    return array.astype(np.uint8)
+
+
+def _refuse(message):  # noqa: ANN001, ANN202
+    return MlflowException.invalid_parameter_value(message)
+
+
+set_model(PhotoClassifier())

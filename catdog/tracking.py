@@ -1,0 +1,230 @@
+"""Runs in MLflow: created safely, logged in batches, always ended. The only room with mlflow."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves without being asked
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 7 keep a wrong address 2 minutes
+
+import mlflow  # noqa: E402
+from filelock import FileLock  # noqa: E402
+from mlflow.entities import (  # noqa: E402
+    Dataset,
+    DatasetInput,
+    Metric,
+    Param,
+    RunTag,
+)
+from mlflow.exceptions import MlflowException  # noqa: E402
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor  # noqa: E402
+from mlflow.utils.file_utils import local_file_uri_to_path  # noqa: E402
+
+from catdog.errors import ConfigError  # noqa: E402
+
+BATCH = 1000
+"""Most metrics in one log_batch call, MLflow's own limit."""
+
+for name in ("mlflow", "alembic"):
+    logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class Tracker:
+    """One MLflow store and one experiment in it.
+
+    Args:
+        uri: Tracking URI. Null takes MLFLOW_TRACKING_URI, else ``<root>/mlruns/mlflow.db``.
+        experiment: Name; created if it is new.
+        root: Project root; a local store's artifacts go to ``<root>/mlruns/artifacts``.
+
+    Raises:
+        ConfigError: the store does not answer, or the experiment was deleted.
+    """
+
+    def __init__(self, *, uri: str | None, experiment: str, root: Path) -> None:
+        home = root / "mlruns"
+        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home}/mlflow.db"
+        local = self.uri.startswith("sqlite:")
+        # creating tables and experiment is a race that two runs started together would lose
+        with _creation_lock(self.uri) if local else contextlib.nullcontext():
+            try:
+                self.client = mlflow.MlflowClient(self.uri)
+                self.experiment_id = self._experiment(experiment, home if local else None)
+            except (MlflowException, OSError) as error:
+                reason = str(error).splitlines()[0][:300]
+                raise ConfigError(
+                    "tracking.uri", self.uri, f"the MLflow store cannot be used: {reason}",
+                    "tracking.uri=sqlite:////tmp/mlflow.db",
+                ) from None  # fmt: skip
+
+    def _experiment(self, name: str, home: Path | None) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage == "deleted":
+            raise ConfigError(
+                "tracking.experiment", name, "this experiment was deleted",
+                "tracking.experiment=<another name>",
+            )  # fmt: skip
+        if found is not None:
+            return found.experiment_id
+        place = None if home is None else (home / "artifacts").resolve().as_uri()
+        try:
+            return self.client.create_experiment(name, artifact_location=place)
+        except MlflowException:  # another machine was quicker
+            found = self.client.get_experiment_by_name(name)
+            if found is None:
+                raise
+            return found.experiment_id
+
+    def start(self, name: str, tags: Mapping[str, str]) -> Run:
+        """Create a run, RUNNING until it is ended."""
+        info = self.client.create_run(self.experiment_id, run_name=name, tags=dict(tags)).info
+        return Run(self.client, info.run_id, info.artifact_uri, self.uri)
+
+
+def _creation_lock(uri: str) -> FileLock:
+    database = Path(uri.removeprefix("sqlite:///").split("?")[0])
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(f"{database}.lock")
+    except OSError as error:
+        raise ConfigError(
+            "tracking.uri", uri, f"cannot be written ({error.strerror})", "tracking.uri=<store>"
+        ) from None
+
+
+class Run:
+    """One run: parameters, metrics, artifacts, and its end."""
+
+    def __init__(
+        self, client: mlflow.MlflowClient, run_id: str, artifact_uri: str, uri: str
+    ) -> None:
+        self.client, self.run_id, self.artifact_uri = client, run_id, artifact_uri
+        self._uri = uri
+        self._metrics: list[Metric] = []
+        self._monitor = SystemMetricsMonitor(run_id, sampling_interval=1, tracking_uri=uri)
+        self._monitor.start()
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Log parameters; lists and null are shown as YAML would."""
+        shown = [Param(key, _as_text(value)) for key, value in values.items()]
+        for start in range(0, len(shown), 100):  # MLflow's limit per call
+            self.client.log_batch(self.run_id, params=shown[start : start + 100])
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Set tags."""
+        self.client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in values.items()])
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Queue metrics; ``flush`` sends them."""
+        now = int(time.time() * 1000)
+        self._metrics += [Metric(k, float(v), now, step) for k, v in values.items()]
+
+    def flush(self) -> None:
+        """Send queued metrics."""
+        queued, self._metrics = self._metrics, []
+        for start in range(0, len(queued), BATCH):
+            self.client.log_batch(self.run_id, metrics=queued[start : start + BATCH])
+
+    def dataset(self, name: str, digest: str, profile: str, split_counts: str) -> None:
+        """Tell MLflow which data set this run used."""
+        used = Dataset(name, digest[:36], "local", split_counts, profile=profile)
+        self.client.log_inputs(self.run_id, datasets=[DatasetInput(used, [])])
+
+    @contextlib.contextmanager
+    def folder(self, name: str) -> Iterator[Path]:
+        """Yield a folder whose files become artifacts under ``name``.
+
+        With a local store it is the artifact folder itself, so that nothing is written twice.
+        """
+        if (place := self.local_artifacts()) is not None:
+            (place / name).mkdir(parents=True, exist_ok=True)
+            yield place / name
+            return
+        with tempfile.TemporaryDirectory() as scratch:
+            yield Path(scratch)
+            self.client.log_artifacts(self.run_id, scratch, name)
+
+    def local_artifacts(self) -> Path | None:
+        """Return the run's artifact folder if it is on this machine's disk."""
+        if self.artifact_uri.startswith(("file:", "/")):
+            return Path(local_file_uri_to_path(self.artifact_uri))
+        return None
+
+    def log_model(self, parts: Mapping[str, Path], code: Path, outputs: list[str]) -> str:
+        """Log a pyfunc model from code around files; return its URI.
+
+        Args:
+            parts: Files that the code finds in ``context.artifacts``.
+            code: The Python file that MLflow will run.
+            outputs: Column names of its answer, float32 each.
+        """
+        mlflow.set_tracking_uri(self._uri)
+        outputs_only = mlflow.models.ModelSignature(
+            outputs=mlflow.types.Schema([mlflow.types.ColSpec("float", name) for name in outputs])
+        )
+        with _quiet("mlflow.utils.requirements_utils", "mlflow.models.model", "mlflow.pyfunc"):
+            # pyfunc.log_model is this call without run_id: it logs to the thread's "active" run
+            logged = mlflow.models.Model.log(
+                artifact_path=None,
+                name="model",
+                flavor=mlflow.pyfunc,
+                run_id=self.run_id,
+                python_model=str(code),
+                artifacts={name: str(path) for name, path in parts.items()},
+                signature=outputs_only,
+                pip_requirements=requirements(),
+            )
+        self._share_files(logged.model_id, parts)
+        return logged.model_uri
+
+    def _share_files(self, model_id: str, parts: Mapping[str, Path]) -> None:
+        """Make the model's copy of a file the same file on disk, where both are local."""
+        uri = self.client.get_logged_model(model_id).artifact_location
+        if not uri.startswith(("file:", "/")):
+            return
+        for copy in Path(local_file_uri_to_path(uri)).rglob("*.keras"):
+            for path in parts.values():
+                if path.name == copy.name and path.stat().st_dev == copy.stat().st_dev:
+                    copy.unlink()
+                    os.link(path, copy)
+
+    def end(self, status: str) -> None:
+        """End the run as FINISHED, FAILED or KILLED."""
+        self._monitor.finish()
+        with contextlib.suppress(MlflowException):  # a broken store must not hide the error
+            self.flush()
+        self.client.set_terminated(self.run_id, status=status)
+
+
+def requirements() -> list[str]:
+    """Return the served model's requirements: given, because inferring them costs 10 s a run."""
+    from importlib.metadata import version
+
+    names = ("tensorflow", "keras", "numpy", "pandas", "pillow")
+    return [f"mlflow=={mlflow.__version__}", *(f"{name}=={version(name)}" for name in names)]
+
+
+def _as_text(value: Any) -> str:
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@contextlib.contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
