@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -39,7 +39,8 @@ class Console(Progress):
             task = bars.add_task(stage, total=total, text="")
 
             def advance(count: int = 1, text: str = "") -> None:
-                bars.update(task, advance=count, **({"text": text} if text else {}))
+                fields: dict[str, Any] = {"text": text} if text else {}
+                bars.update(task, advance=count, **fields)
 
             yield advance
 
@@ -61,7 +62,8 @@ def summarize(outcome: Outcome, settings: Settings, uri: str) -> None:
     )
     table.add_row(
         "test",
-        f"loss {test.loss:.4f}  accuracy {test.accuracy:.4f}  AUC {test.auc:.4f}  ECE {test.ece:.4f}",
+        f"loss {test.loss:.4f}  accuracy {test.accuracy:.4f}  "
+        f"AUC {test.auc:.4f}  ECE {test.ece:.4f}",
     )
     if outcome.suggestions:
         found = "  ".join(f"{name} {rate:.1e}" for name, rate in outcome.suggestions.items())

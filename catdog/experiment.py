@@ -114,6 +114,7 @@ def run(
         DataError: a photo changed while it was used.
     """
     origin, progress, clock = origin or Origin(), progress or Progress(), clock or Clock()
+    clock.seconds["startup"] = clock.total()
     html = origin.kind == "run"  # a sweep's trials leave out the 4 MB HTML pages
     with _tracked(tracker, settings, origin, manifest) as run:
         report.describe(run, settings, manifest, weights, origin)

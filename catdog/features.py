@@ -35,7 +35,7 @@ ARITHMETIC = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_", "DNNL_")
 
 @dataclass(frozen=True)
 class Extractor:
-    """A frozen prefix with the preprocessing in front of it, and the facts that its rows depend on.
+    """A frozen prefix with its preprocessing, and the facts that its rows depend on.
 
     Attributes:
         prefix: (N, S, S, 3) float32 to features.
@@ -221,9 +221,10 @@ def _fill(
                 advance(len(some))
     except tf.errors.OpError as error:
         raise DataError(
-            photos[0].source, f"a photo changed or went away since it was checked ({error.message})",
+            photos[0].source,
+            f"a photo changed or went away since it was checked ({error.message})",
             "Run again: changed photos are checked again",
-        ) from None  # fmt: skip
+        ) from None
     finally:
         lock.release()
 

@@ -1,4 +1,4 @@
-"""How an epoch's features reach the training loop: from memory, from disk, or straight off the photos.
+"""How an epoch's features reach the loop: from memory, from disk, or straight off the photos.
 
 All three yield chunks, a tensor of features with the order in which the loop takes its rows, so
 that one compiled loop serves them all. The order comes from the caller's NumPy generator.
@@ -93,9 +93,8 @@ class Streamed:
         _, views = _draw(rng, self.photos, self.views)
         size = max(batch_size, self._budget // batch_size * batch_size)
         step = max(1, min(BLOCK_ROWS, size // 8))
-        blocks = np.arange(0, self.photos, step)
-        rng.shuffle(blocks)
-        photos = np.concatenate([np.arange(b, min(b + step, self.photos)) for b in blocks])
+        blocks = [np.arange(b, min(b + step, self.photos)) for b in range(0, self.photos, step)]
+        photos = np.concatenate([blocks[i] for i in rng.permutation(len(blocks))])
         for start in range(0, self.photos, size):
             chosen = photos[start : start + size]
             features = np.empty((len(chosen), *self.shape), self._set.views[0][0].dtype)

@@ -82,8 +82,10 @@ def nearest_key(key: str) -> str | None:
         name = candidate.rpartition(".")[2]
         if _initials(leaf) == name or _initials(name) == leaf or name == leaf:
             return candidate
-    close = difflib.get_close_matches(key, candidates, 1, 0.5)
-    return (close or difflib.get_close_matches(key, known, 1, 0.5) or [None])[0]
+    for names in (candidates, known):
+        if close := difflib.get_close_matches(key, names, 1, 0.5):
+            return close[0]
+    return None
 
 
 def _initials(words: str) -> str:

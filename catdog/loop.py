@@ -48,7 +48,7 @@ class Steps:
             from_logits=True, label_smoothing=label_smoothing
         )
         optimizer.build(model.trainable_variables)
-        self._ema = ema
+        self._decay = ema or 0.0
         variables = [variable.value for variable in model.trainable_variables]
         self._averages = [tf.Variable(v, trainable=False) for v in variables] if ema else []
         self._train = tf.function(self._train_rows, reduce_retracing=True)
@@ -84,7 +84,7 @@ class Steps:
         gradients = tape.gradient(scaled, [variable.value for variable in variables])
         self.optimizer.apply(gradients, variables)
         for average, variable in zip(self._averages, variables, strict=False):
-            average.assign(self._ema * average + (1 - self._ema) * variable.value)
+            average.assign(self._decay * average + (1 - self._decay) * variable.value)
         return loss, logits
 
     def evaluate(self, feed: Feed) -> tuple[float, float]:

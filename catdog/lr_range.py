@@ -8,7 +8,7 @@ batch i, before its step, the smoothed loss is the bias-corrected moving average
 and the test stops when s_i passes 4 times the lowest s so far, or is not finite. Suggestions:
 
     minimum   a tenth of the rate where s is lowest
-    steep     the rate where ds / d log(lr) is lowest
+    steep     the rate in the middle of the tenth of the steps over which s falls most
     valley    two thirds along the longest stretch on which s falls, as fastai has it (the longest
               decreasing subsequence of s): the robust one
 
@@ -144,11 +144,12 @@ def suggest(lr: np.ndarray, curve: np.ndarray) -> dict[str, float]:
     if len(lr) < 5:
         return {"valley": math.nan, "steep": math.nan, "minimum": math.nan}
     lowest = int(np.argmin(curve))
-    falling = np.gradient(curve, np.log(lr))[: max(lowest, 1)]
+    width = max(1, len(curve) // 10)  # neighbouring points differ by noise, mostly
+    fall = curve[width:] - curve[:-width]
     start, end = _longest_fall(curve)
     return {
         "valley": float(lr[start + round((end - start) * 2 / 3)]),
-        "steep": float(lr[int(np.argmin(falling))]),
+        "steep": float(lr[int(np.argmin(fall)) + width // 2]),
         "minimum": float(lr[lowest] / 10),
     }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,13 +88,14 @@ def describe(
 
 
 def _leaves(settings: Settings) -> Iterator[tuple[str, Any]]:
+    own = ("name", *OPTIMIZER_KEYS[settings.optimizer.name])
     for item in dataclasses.fields(settings):
-        value = getattr(settings, item.name)
+        value: Any = getattr(settings, item.name)
         if not dataclasses.is_dataclass(value):
             yield item.name, value
             continue
         for leaf in dataclasses.fields(value):
-            if item.name != "optimizer" or leaf.name in ("name", *OPTIMIZER_KEYS[value.name]):
+            if item.name != "optimizer" or leaf.name in own:
                 yield f"{item.name}.{leaf.name}", getattr(value, leaf.name)
 
 
@@ -112,7 +112,7 @@ def lr_range(run: Run, curve: Curve, settings: Settings, *, html: bool = True) -
         run.metrics({k: v for k, v in point.items() if np.isfinite(v)}, step)
     suggestions = curve.suggestions
     run.metrics({f"lr_range/{k}": v for k, v in suggestions.items() if np.isfinite(v)})
-    shown = {
+    shown: dict[str, Any] = {
         "lr": curve.lr,
         "loss": curve.loss,
         "smooth": curve.smooth,
@@ -129,11 +129,8 @@ def lr_range(run: Run, curve: Curve, settings: Settings, *, html: bool = True) -
 
 def epoch(run: Run, number: int, metrics: dict[str, float]) -> None:
     """Log an epoch's metrics, sent at most once a second so that short epochs stay short."""
-    run.metrics({k: v for k, v in metrics.items()}, number)
-    now = time.monotonic()
-    if now - getattr(run, "flushed", 0.0) > FLUSH_SECONDS:
-        run.flush()
-        run.flushed = now  # type: ignore[attr-defined]
+    run.metrics(metrics, number)
+    run.flush(at_most_every=FLUSH_SECONDS)
 
 
 def training(run: Run, fitted: Fitted, *, html: bool = True) -> None:
@@ -145,7 +142,11 @@ def training(run: Run, fitted: Fitted, *, html: bool = True) -> None:
             "best/val_accuracy": fitted.at_best("val/accuracy"),
         }
     )
-    shown = {"history": fitted.history, "best_epoch": fitted.best_epoch, "title": "Training"}
+    shown: dict[str, Any] = {
+        "history": fitted.history,
+        "best_epoch": fitted.best_epoch,
+        "title": "Training",
+    }
     with run.folder("training") as place:
         plots.curves_png(place / "curves.png", **shown)
         if html:

@@ -10,26 +10,26 @@ import json
 from pathlib import Path
 
 import keras
-import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
 
 BATCH = 64
 
 
-def _module(path):  # noqa: ANN001, ANN202
+def _module(path):
     spec = importlib.util.spec_from_file_location(f"catdog_served_{Path(path).stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-class PhotoClassifier(mlflow.pyfunc.PythonModel):
+class PhotoClassifier(PythonModel):
     """Classifies uint8 photo arrays, or base64 photos in a column ``image``."""
 
-    def load_context(self, context):  # noqa: ANN001, ANN201
+    def load_context(self, context):
         """Load the saved model, in Keras' safe mode."""
         model = keras.saving.load_model(context.artifacts["model"], compile=False)
         resized = model.get_layer("resizing").output
@@ -39,7 +39,7 @@ class PhotoClassifier(mlflow.pyfunc.PythonModel):
         self._formats = _module(context.artifacts["formats"])
         self._classes = json.loads(Path(context.artifacts["classes"]).read_text())
 
-    def predict(self, context, model_input, params=None):  # noqa: ANN001, ANN201
+    def predict(self, context, model_input, params=None):
         """Return a data frame with one row per photo and one column per class."""
         photos = list(self._photos(model_input))
         rows = []
@@ -48,13 +48,13 @@ class PhotoClassifier(mlflow.pyfunc.PythonModel):
             rows.append(self._rest.predict_on_batch(batch))
         return pd.DataFrame(np.concatenate(rows), columns=self._classes)
 
-    def _prepare(self, photo):  # noqa: ANN001, ANN202
+    def _prepare(self, photo):
         batch = photo[None]
         for layer in self._front:
             batch = layer(batch)
         return keras.ops.convert_to_numpy(batch)
 
-    def _photos(self, given):  # noqa: ANN001, ANN202
+    def _photos(self, given):
         if isinstance(given, pd.DataFrame):
             if list(given.columns) != ["image"]:
                 raise _refuse(f"expected one column, image, got {list(given.columns)}")
@@ -66,7 +66,7 @@ class PhotoClassifier(mlflow.pyfunc.PythonModel):
             return [self._encoded(text) for text in np.ravel(array)]
         return _checked(array)
 
-    def _encoded(self, text):  # noqa: ANN001, ANN202
+    def _encoded(self, text):
         try:
             data = base64.b64decode(text, validate=True)
             facts = self._formats.inspect(data)
@@ -76,7 +76,7 @@ class PhotoClassifier(mlflow.pyfunc.PythonModel):
         return self._decode.orient(photo, facts.orientation).numpy()
 
 
-def _checked(array):  # noqa: ANN001, ANN202
+def _checked(array):
     if array.ndim == 3:
         array = array[None]
     if array.ndim != 4 or array.shape[-1] != 3 or not len(array):
@@ -88,7 +88,7 @@ def _checked(array):  # noqa: ANN001, ANN202
     return array.astype(np.uint8)
 
 
-def _refuse(message):  # noqa: ANN001, ANN202
+def _refuse(message):
     return MlflowException.invalid_parameter_value(message)
 
 

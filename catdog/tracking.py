@@ -7,11 +7,13 @@ import logging
 import os
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves without being asked
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 7 keep a wrong address 2 minutes
 
 import mlflow  # noqa: E402
@@ -108,6 +110,7 @@ class Run:
         self.client, self.run_id, self.artifact_uri = client, run_id, artifact_uri
         self._uri = uri
         self._metrics: list[Metric] = []
+        self._flushed = 0.0
         self._monitor = SystemMetricsMonitor(run_id, sampling_interval=1, tracking_uri=uri)
         self._monitor.start()
 
@@ -126,8 +129,11 @@ class Run:
         now = int(time.time() * 1000)
         self._metrics += [Metric(k, float(v), now, step) for k, v in values.items()]
 
-    def flush(self) -> None:
-        """Send queued metrics."""
+    def flush(self, *, at_most_every: float = 0.0) -> None:
+        """Send queued metrics, unless the last time was less than so many seconds ago."""
+        if time.monotonic() - self._flushed < at_most_every:
+            return
+        self._flushed = time.monotonic()
         queued, self._metrics = self._metrics, []
         for start in range(0, len(queued), BATCH):
             self.client.log_batch(self.run_id, metrics=queued[start : start + BATCH])
@@ -169,7 +175,9 @@ class Run:
         outputs_only = mlflow.models.ModelSignature(
             outputs=mlflow.types.Schema([mlflow.types.ColSpec("float", name) for name in outputs])
         )
-        with _quiet("mlflow.utils.requirements_utils", "mlflow.models.model", "mlflow.pyfunc"):
+        with warnings.catch_warnings():
+            # it asks for type hints and input examples, which an outputs-only signature replaces
+            warnings.filterwarnings("ignore", category=UserWarning, module="mlflow")
             # pyfunc.log_model is this call without run_id: it logs to the thread's "active" run
             logged = mlflow.models.Model.log(
                 artifact_path=None,
@@ -215,16 +223,3 @@ def _as_text(value: Any) -> str:
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-@contextlib.contextmanager
-def _quiet(*names: str) -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

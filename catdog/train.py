@@ -22,6 +22,7 @@ from catdog.errors import CatdogError
 
 if TYPE_CHECKING:
     from catdog.origin import Origin
+    from catdog.settings import Settings
 
 VERBOSE = os.environ.get("HYDRA_FULL_ERROR") == "1"
 STARTED = time.perf_counter()
@@ -63,7 +64,7 @@ def _origin(cfg: DictConfig) -> Origin:
     )
 
 
-def _run(settings, origin: Origin) -> float:  # noqa: ANN001
+def _run(settings: Settings, origin: Origin) -> float:
     from catdog import console, data, runtime, weights
 
     runtime.configure(settings.threads)

@@ -180,11 +180,8 @@ def load(backbone: keras.Model, weights: Weights) -> None:
             with weights.path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 backbone.set_weights(list(arrays.values()))
         else:
-            with warnings.catch_warnings():
-                # Keras goes on with random layers after this warning.
-                warnings.filterwarnings("error", "Skipping nested container", UserWarning)
-                backbone.load_weights(weights.path)
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile, UserWarning) as error:
+            _load_keras_file(backbone, weights.path)
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(
             "backbone.weights",
@@ -192,6 +189,16 @@ def load(backbone: keras.Model, weights: Weights) -> None:
             f"the file does not fit {backbone.name} (without top): {reason[:300]}",
             "backbone.weights=imagenet",
         ) from error
+
+
+def _load_keras_file(backbone: keras.Model, path: Path) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        backbone.load_weights(path)
+    # Keras only warns when a .weights.h5 lacks layers, and leaves those random.
+    for warning in caught:
+        if str(warning.message).startswith("Skipping nested container"):
+            raise ValueError(str(warning.message))
 
 
 def _published(name: str, alpha: float) -> tuple[str, str]:

@@ -56,7 +56,7 @@ RANGE_CASES = {
     "huge": {"loss": SMOOTH * np.where(LR > 0.1, 1e300, 1), "smooth": SMOOTH},
     "nothing suggested": {"suggestions": {}, "chosen": None},
     "bad suggestions": {"suggestions": {"valley": None, "steep": np.nan, "minimum": 7.0}},
-    "edges": {"suggestions": {"valley": 1e-6, "steep": 1.1e-6, "$_^$": 1.0}, "chosen": 10.0},
+    "edges": {"suggestions": {"valley": 1e-6, "$_^$": 1.1e-6, "own": 1.0}, "chosen": 10.0},
     "zero chosen": {"chosen": 0.0},
 }
 
