@@ -31,6 +31,7 @@ from catdog import (
     lr_range,
     model,
     optimizer,
+    paths,
     pipeline,
     report,
 )
@@ -38,7 +39,7 @@ from catdog.features import Extractor
 from catdog.feed import Feed
 from catdog.loop import Steps
 from catdog.manifest import Manifest, Photo
-from catdog.origin import Origin
+from catdog.origin import Origin, commit
 from catdog.progress import Progress
 from catdog.settings import Settings
 from catdog.tracking import Run, Tracker
@@ -116,8 +117,10 @@ def run(
     origin, progress, clock = origin or Origin(), progress or Progress(), clock or Clock()
     clock.seconds["startup"] = clock.total()
     html = origin.kind == "run"  # a sweep's trials leave out the 4 MB HTML pages
-    with _tracked(tracker, settings, origin, manifest) as run:
-        report.describe(run, settings, manifest, weights, origin)
+    state = commit(paths.root())
+    name, tags = report.run_name(settings), report.tags(origin, state)
+    with _tracked(tracker, name, tags) as run:
+        report.describe(run, settings, manifest, weights, origin, state)
         extractor = _extractor(settings, weights)
         with clock.stage("features"):
             feeds = _feeds(settings, manifest, extractor, progress)
@@ -156,11 +159,9 @@ def run(
 
 
 @contextlib.contextmanager
-def _tracked(
-    tracker: Tracker, settings: Settings, origin: Origin, manifest: Manifest
-) -> Iterator[Run]:
+def _tracked(tracker: Tracker, name: str, tags: dict[str, str]) -> Iterator[Run]:
     """Yield a run that is ended whatever happens."""
-    run = tracker.start(report.run_name(settings), report.tags(origin))
+    run = tracker.start(name, tags)
     try:
         yield run
     except BaseException as error:

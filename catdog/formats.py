@@ -16,13 +16,14 @@ MAX_PIXELS = 100_000_000
 """Larger pictures are refused as bombs: decoded they take over 300 MB each."""
 
 TF_READS = {
-    "JPEG": {"L", "RGB", "CMYK"},
+    "JPEG": {"L", "RGB"},
     "PNG": {"1", "L", "LA", "P", "RGB", "RGBA"},
-    "BMP": {"RGB"},
     "WEBP": {"RGB"},
-    "GIF": {"L", "P", "RGB"},
 }
 """Format to the Pillow modes that TensorFlow decodes to the same bytes (a test compares them)."""
+
+TF_WANTS_END = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
+"""The last bytes without which TensorFlow, but not Pillow, refuses a file as truncated."""
 
 ORIENTATION_TAG = 0x0112
 
@@ -71,6 +72,10 @@ def _facts(photo: Image.Image, data: bytes) -> Facts:
 
 def _tf_reads(photo: Image.Image, data: bytes) -> bool:
     if photo.mode not in TF_READS.get(photo.format or "", ()):
+        return False
+    if getattr(photo, "is_animated", False):
+        return False
+    if not data.rstrip(b"\0").endswith(TF_WANTS_END.get(photo.format or "", b"")):
         return False
     # byte 24 of a PNG is its bit depth; Pillow and TensorFlow round 16 bits differently
     return not (photo.format == "PNG" and data[24] == 16)

@@ -12,11 +12,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from catdog import decode, evaluate, formats, origin, pages, paths, pipeline, plots
+from catdog import decode, evaluate, formats, origin, pages, pipeline, plots
 from catdog.fit import Fitted
 from catdog.lr_range import Curve
 from catdog.manifest import Manifest
-from catdog.origin import Origin
+from catdog.origin import Commit, Origin
 from catdog.settings import OPTIMIZER_KEYS, Settings
 from catdog.tracking import Run
 from catdog.weights import Weights
@@ -42,9 +42,8 @@ def _is_round(value: float) -> bool:
     return float(f"{value:.0e}") == value
 
 
-def tags(source: Origin) -> dict[str, str]:
+def tags(source: Origin, state: Commit) -> dict[str, str]:
     """Return the tags that a run is born with."""
-    state = origin.commit(paths.root())
     known = {
         "catdog.kind": source.kind,
         "catdog.command": source.command,
@@ -59,7 +58,12 @@ def tags(source: Origin) -> dict[str, str]:
 
 
 def describe(
-    run: Run, settings: Settings, manifest: Manifest, weights: Weights, source: Origin
+    run: Run,
+    settings: Settings,
+    manifest: Manifest,
+    weights: Weights,
+    source: Origin,
+    state: Commit,
 ) -> None:
     """Log parameters, the data set's identity, configuration and environment."""
     digest, counts = manifest.digest, manifest.counts
@@ -77,7 +81,6 @@ def describe(
     run.dataset(settings.data.name, digest, json.dumps(counts), json.dumps(where))
     with run.folder("data") as place:
         manifest.write(place)
-    state = origin.commit(paths.root())
     with run.folder("config") as place:
         (place / "resolved.yaml").write_text(source.resolved or _as_yaml(settings))
         lines = [f"- {json.dumps(override)}\n" for override in source.overrides]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import tempfile
 import time
 import warnings
@@ -17,6 +18,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 7 keep a wrong address 2 minutes
 
 import mlflow  # noqa: E402
+import psutil  # noqa: E402
 from filelock import FileLock  # noqa: E402
 from mlflow.entities import (  # noqa: E402
     Dataset,
@@ -31,6 +33,9 @@ from mlflow.utils.file_utils import local_file_uri_to_path  # noqa: E402
 
 from catdog.errors import ConfigError  # noqa: E402
 
+OWNER = "catdog.owner"
+"""Tag that names the process which will end a run."""
+
 BATCH = 1000
 """Most metrics in one log_batch call, MLflow's own limit."""
 
@@ -44,21 +49,21 @@ class Tracker:
     Args:
         uri: Tracking URI. Null takes MLFLOW_TRACKING_URI, else ``<root>/mlruns/mlflow.db``.
         experiment: Name; created if it is new.
-        root: Project root; a local store's artifacts go to ``<root>/mlruns/artifacts``.
+        root: Project root. A SQLite store's artifacts go to ``artifacts`` beside its file.
 
     Raises:
         ConfigError: the store does not answer, or the experiment was deleted.
     """
 
     def __init__(self, *, uri: str | None, experiment: str, root: Path) -> None:
-        home = root / "mlruns"
-        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home}/mlflow.db"
+        default = f"sqlite:///{root}/mlruns/mlflow.db"
+        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or default
         local = self.uri.startswith("sqlite:")
         # creating tables and experiment is a race that two runs started together would lose
         with _creation_lock(self.uri) if local else contextlib.nullcontext():
             try:
                 self.client = mlflow.MlflowClient(self.uri)
-                self.experiment_id = self._experiment(experiment, home if local else None)
+                self.experiment_id = self._experiment(experiment, local)
             except (MlflowException, OSError) as error:
                 reason = str(error).splitlines()[0][:300]
                 raise ConfigError(
@@ -66,7 +71,7 @@ class Tracker:
                     "tracking.uri=sqlite:////tmp/mlflow.db",
                 ) from None  # fmt: skip
 
-    def _experiment(self, name: str, home: Path | None) -> str:
+    def _experiment(self, name: str, local: bool) -> str:
         found = self.client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage == "deleted":
             raise ConfigError(
@@ -75,7 +80,9 @@ class Tracker:
             )  # fmt: skip
         if found is not None:
             return found.experiment_id
-        place = None if home is None else (home / "artifacts").resolve().as_uri()
+        # MLflow's own choice would be the current folder
+        beside = _database(self.uri).parent / "artifacts"
+        place = beside.resolve().as_uri() if local else None
         try:
             return self.client.create_experiment(name, artifact_location=place)
         except MlflowException:  # another machine was quicker
@@ -85,13 +92,39 @@ class Tracker:
             return found.experiment_id
 
     def start(self, name: str, tags: Mapping[str, str]) -> Run:
-        """Create a run, RUNNING until it is ended."""
-        info = self.client.create_run(self.experiment_id, run_name=name, tags=dict(tags)).info
+        """Create a run, RUNNING until it is ended; end those that dead processes left so."""
+        self._bury_dead_runs()
+        owned = {**tags, OWNER: _owner(os.getpid())}
+        info = self.client.create_run(self.experiment_id, run_name=name, tags=owned).info
         return Run(self.client, info.run_id, info.artifact_uri, self.uri)
+
+    def _bury_dead_runs(self) -> None:
+        """End RUNNING runs of this host whose process is gone: nobody else can any more."""
+        here = f"tags.`{OWNER}` LIKE '{socket.gethostname()} %'"
+        running = self.client.search_runs(
+            [self.experiment_id], f"attributes.status = 'RUNNING' AND {here}"
+        )
+        for run in running:
+            owner = run.data.tags[OWNER]
+            if owner != _owner(int(owner.split()[1])):
+                self.client.set_terminated(run.info.run_id, status="KILLED")
+
+
+def _owner(pid: int) -> str:
+    """Return a text that only this process ever has: host, pid and start time."""
+    try:
+        started = f"{psutil.Process(pid).create_time():.2f}"
+    except psutil.NoSuchProcess:
+        started = "gone"
+    return f"{socket.gethostname()} {pid} {started}"
+
+
+def _database(uri: str) -> Path:
+    return Path(uri.removeprefix("sqlite:///").split("?")[0])
 
 
 def _creation_lock(uri: str) -> FileLock:
-    database = Path(uri.removeprefix("sqlite:///").split("?")[0])
+    database = _database(uri)
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(f"{database}.lock")
@@ -177,13 +210,15 @@ class Run:
         )
         with warnings.catch_warnings():
             # it asks for type hints and input examples, which an outputs-only signature replaces
-            warnings.filterwarnings("ignore", category=UserWarning, module="mlflow")
-            # pyfunc.log_model is this call without run_id: it logs to the thread's "active" run
+            warnings.simplefilter("ignore", UserWarning)
+            # pyfunc.log_model is this call without run_id: it logs to the thread's "active" run;
+            # and without model_id it puts the model in MLflow's default experiment
             logged = mlflow.models.Model.log(
                 artifact_path=None,
                 name="model",
                 flavor=mlflow.pyfunc,
                 run_id=self.run_id,
+                model_id=self._new_model(),
                 python_model=str(code),
                 artifacts={name: str(path) for name, path in parts.items()},
                 signature=outputs_only,
@@ -191,6 +226,13 @@ class Run:
             )
         self._share_files(logged.model_id, parts)
         return logged.model_uri
+
+    def _new_model(self) -> str:
+        run = self.client.get_run(self.run_id)
+        made = self.client.create_logged_model(
+            run.info.experiment_id, "model", self.run_id, params=run.data.params
+        )
+        return made.model_id
 
     def _share_files(self, model_id: str, parts: Mapping[str, Path]) -> None:
         """Make the model's copy of a file the same file on disk, where both are local."""
