@@ -6,14 +6,19 @@ import hashlib
 import os
 import shutil
 import stat
-import tempfile
 import zipfile
-from pathlib import Path, PurePosixPath
+import zlib
+from lzma import LZMAError
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from filelock import FileLock
 
 from catdog.errors import DataError
 from catdog.progress import Progress
+
+UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, LZMAError, EOFError, NotImplementedError, RuntimeError
+)  # fmt: skip
 
 
 def unpack(archive: Path, cache_dir: Path, progress: Progress) -> Path:
@@ -44,14 +49,16 @@ def unpack(archive: Path, cache_dir: Path, progress: Progress) -> Path:
     return target
 
 
-def _open(archive: Path) -> zipfile.ZipFile:
+def _open(archive: Path, named: Path | None = None) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(archive)
     except FileNotFoundError:
         raise DataError(archive, "there is no such file", "Check data.path") from None
     except (zipfile.BadZipFile, OSError) as error:
         raise DataError(
-            archive, f"not a readable zip archive ({error})", "Download it again, or name a folder"
+            named or archive,
+            f"not a readable zip archive ({error})",
+            "Download it again, or name a folder",
         ) from None
 
 
@@ -65,13 +72,15 @@ def _key(archive: zipfile.ZipFile) -> str:
 def _unpack_atomically(
     path: Path, outer: zipfile.ZipFile, target: Path, progress: Progress
 ) -> None:
-    scratch = Path(tempfile.mkdtemp(prefix=target.name, dir=target.parent))
+    scratch = Path(f"{target}.partial")
+    shutil.rmtree(scratch, ignore_errors=True)  # what a killed process left; we hold the lock
+    scratch.mkdir()
     try:
         inner = [e for e in outer.infolist() if PurePosixPath(e.filename).name == "train.zip"]
         if inner:
             _extract(path, outer, inner[:1], scratch, progress)
             packed = scratch / inner[0].filename
-            with _open(packed) as archive:
+            with _open(packed, path / packed.name) as archive:
                 _extract(path, archive, archive.infolist(), scratch, progress)
             packed.unlink()
         else:
@@ -94,18 +103,23 @@ def _extract(
         for entry in entries:
             try:
                 archive.extract(entry, target)
-            except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+            except UNREADABLE as error:
                 raise DataError(
                     path, f"entry {entry.filename} cannot be read ({error})", "Download it again"
                 ) from None
+            except OSError as error:
+                raise DataError(
+                    path, f"entry {entry.filename} cannot be unpacked ({error})",
+                    "Download it again, or name a roomier features.dir",
+                ) from None  # fmt: skip
             advance(1)
 
 
 def _refuse_escape(path: Path, entry: zipfile.ZipInfo, target: Path) -> None:
     # zipfile would quietly drop the dots; an archive that tries is not to be trusted at all.
-    name = PurePosixPath(entry.filename.replace("\\", "/"))
+    name = PureWindowsPath(entry.filename)  # reads both kinds of slashes, and drives
     is_link = stat.S_ISLNK(entry.external_attr >> 16)
-    if name.is_absolute() or ".." in name.parts or ":" in name.parts[0:1] or is_link:
+    if name.anchor or ".." in name.parts or is_link:
         raise DataError(
             path,
             f"entry {entry.filename!r} would land outside its folder; nothing was unpacked",

@@ -83,8 +83,8 @@ def prefix(backbone: Backbone, *, pooling: str, cut: str | None = None) -> keras
     """
     model = backbone.model
     if cut is not None:
-        return keras.Model(model.inputs, model.get_layer(cut).output, name="prefix")
-    return keras.Model(model.inputs, pool(model.output, pooling), name="prefix")
+        return keras.Model(model.input, model.get_layer(cut).output, name="prefix")
+    return keras.Model(model.input, pool(model.output, pooling), name="prefix")
 
 
 def suffix(backbone: Backbone, *, pooling: str, cut: str) -> keras.Model:

@@ -11,12 +11,12 @@ from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.text import Text
 
 from catdog.progress import Advance, Progress
 
 if TYPE_CHECKING:
     from catdog.experiment import Outcome
-    from catdog.settings import Settings
 
 
 class Console(Progress):
@@ -29,7 +29,7 @@ class Console(Progress):
     def track(self, stage: str, total: int) -> Iterator[Advance]:
         """Draw a bar for a stage, gone from the screen only if the stage was instant."""
         columns = (
-            TextColumn("{task.description:<24}"),
+            TextColumn("{task.description:<24}", markup=False),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             TimeRemainingColumn(elapsed_when_finished=True, compact=True),
@@ -49,7 +49,7 @@ class Console(Progress):
         self._err.print(message, style="dim", soft_wrap=True, markup=False)
 
 
-def summarize(outcome: Outcome, settings: Settings, uri: str) -> None:
+def summarize(outcome: Outcome, browse: str) -> None:
     """Print the table that ends a run."""
     fitted, test, seconds = outcome.fitted, outcome.test, outcome.seconds
     table = Table(title=f"run {outcome.run_id[:8]}", show_header=False, title_justify="left")
@@ -72,8 +72,9 @@ def summarize(outcome: Outcome, settings: Settings, uri: str) -> None:
     spent = sorted((s for s in seconds.items() if s[0] != "total"), key=lambda s: -s[1])
     shown = "  ".join(f"{name} {value:.1f}" for name, value in spent)
     table.add_row("seconds", f"{seconds['total']:.1f}: {shown}")
-    table.add_row("browse", f"mlflow ui --backend-store-uri {uri}")
-    RichConsole(width=max(100, RichConsole().width), highlight=False).print(table)
+    table.add_row("browse", Text(browse))
+    # a narrow terminal wraps long lines itself; a wrapped command could not be pasted
+    RichConsole(width=200, highlight=False).print(table)
 
 
 def complain(message: str) -> None:

@@ -50,7 +50,7 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> Scores:
 
     Returns:
         Cross-entropy, accuracy, area under the ROC curve (macro one-vs-rest; NaN when a class is
-        absent) and expected calibration error.
+        absent or a prediction NaN) and expected calibration error.
     """
     of_label = np.take_along_axis(probabilities, labels[:, None], 1)[:, 0].astype(np.float64)
     return Scores(
@@ -63,7 +63,7 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> Scores:
 
 def _auc(probabilities: np.ndarray, labels: np.ndarray) -> float:
     classes = probabilities.shape[1]
-    if len(np.unique(labels)) < classes:
+    if len(np.unique(labels)) < classes or not np.isfinite(probabilities).all():
         return float("nan")
     if classes == 2:
         return float(roc_auc_score(labels, probabilities[:, 1]))

@@ -31,6 +31,10 @@ from catdog.store import Store
 FORMAT = 1
 ARITHMETIC = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_", "DNNL_")
 """Environment variables, by prefix, that change the bits of a convolution."""
+SLICE = 16
+"""Photos that pass the prefix at once, never more or fewer. Its activations are most of the
+memory, and oneDNN's last bits depend on the batch's size (1, 3, 7, 63 and 64 photos all differ),
+so that a row would depend on the batch size, and on where an interrupted extraction went on."""
 
 
 @dataclass(frozen=True)
@@ -77,18 +81,39 @@ class Extractor:
     def batches(
         self, photos: Sequence[Photo], *, batch_size: int | None = None, **options: Any
     ) -> Iterable[tf.Tensor]:
-        """Yield the features of photos, batch by batch; ``options`` go to the pipeline."""
-        size, compute = batch_size or self.batch_size, self._compute()
-        for batch in pipeline.batches(photos, self.layers, batch_size=size, **options):
-            yield compute(batch)
+        """Yield the features of photos, batch by batch; ``options`` go to the pipeline.
+
+        Raises:
+            DataError: names the photo that cannot be read any more.
+        """
+        size, compute, done = batch_size or self.batch_size, self._compute(), 0
+        try:
+            for batch in pipeline.batches(photos, self.layers, batch_size=size, **options):
+                yield compute(batch)
+                done += size
+        except tf.errors.OpError as error:
+            raise _unreadable(photos[done : done + size], error) from None
 
     def _compute(self) -> Callable[[tf.Tensor], tf.Tensor]:
         if not hasattr(self.prefix, "compiled_extraction"):
-            spec = tf.TensorSpec((None, *self.prefix.input_shape[1:]), tf.float32)
+            spec = tf.TensorSpec((SLICE, *self.prefix.input_shape[1:]), tf.float32)
             self.prefix.compiled_extraction = tf.function(
                 lambda photos: self.prefix(photos, training=False), input_signature=[spec]
             )
-        return self.prefix.compiled_extraction
+        compiled = self.prefix.compiled_extraction
+
+        def compute(photos: tf.Tensor) -> tf.Tensor:
+            starts = range(0, len(photos), SLICE)
+            rows = [compiled(_filled(photos[i : i + SLICE])) for i in starts]
+            return tf.concat(rows, 0)[: len(photos)]
+
+        return compute
+
+
+def _filled(photos: tf.Tensor) -> tf.Tensor:
+    """Add black photos up to a whole slice."""
+    lack = SLICE - len(photos)
+    return tf.pad(photos, [[0, lack], [0, 0], [0, 0], [0, 0]]) if lack else photos
 
 
 def _view(policy: str, view: int, seed: int) -> Any:
@@ -207,6 +232,8 @@ def _fill(
     try:
         rows = store.find([photo.sha256 for photo in photos])
         todo = _missing(photos, rows)
+        if not todo:
+            return
         _require_space(store, len(todo))
         text = json.dumps(recipe, indent=2, sort_keys=True)
         write_atomically(store.folder / "recipe.json", text.encode())
@@ -219,12 +246,6 @@ def _fill(
                 store.put([p.sha256 for p in some], _narrow(batch.numpy(), extractor.dtype, some))
                 done += len(some)
                 advance(len(some))
-    except tf.errors.OpError as error:
-        raise DataError(
-            photos[0].source,
-            f"a photo changed or went away since it was checked ({error.message})",
-            "Run again: changed photos are checked again",
-        ) from None
     finally:
         lock.release()
 
@@ -232,6 +253,20 @@ def _fill(
 def _missing(photos: Sequence[Photo], rows: np.ndarray) -> list[Photo]:
     lacking = [photo for photo, row in zip(photos, rows, strict=True) if row < 0]
     return list({photo.sha256: photo for photo in lacking}.values())
+
+
+def _unreadable(photos: Sequence[Photo], error: tf.errors.OpError) -> Exception:
+    """Find the photo of a batch that made it fail."""
+    for photo in photos:
+        try:
+            pipeline.thumbnail(photo)
+        except tf.errors.OpError as reason:
+            return DataError(
+                photo.source,
+                f"went away or changed since it was checked ({reason.message.splitlines()[0]})",
+                "Run again: a changed photo is checked again; one that stays so, move away",
+            )
+    return error
 
 
 def _narrow(values: np.ndarray, dtype: str, photos: Sequence[Photo]) -> np.ndarray:

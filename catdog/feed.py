@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from catdog.features import Extractor, FeatureSet
 from catdog.manifest import Photo
+from catdog.store import BLOCK_BYTES
 
 BLOCK_ROWS = 256
 """Streaming reads this many neighbouring rows at once; the blocks themselves are shuffled."""
@@ -55,11 +56,16 @@ class Resident:
     def __init__(self, features: FeatureSet) -> None:
         self.photos, self.views = len(features.labels), len(features.views)
         self.shape = features.shape
+        # filled in place: tf.constant of an array takes three times the array while it runs
         first = features.views[0][0]
-        held = np.empty((self.views, self.photos, *self.shape), first.dtype)
+        total, size = self.views * self.photos, max(1, BLOCK_BYTES // first.row_bytes)
+        held = tf.raw_ops.Empty(shape=(total, *self.shape), dtype=first.dtype.name)
         for view, (store, rows) in enumerate(features.views):
-            store.read(rows, held[view])
-        self._features = tf.constant(held.reshape(-1, *self.shape))
+            for start in range(0, self.photos, size):
+                values = store.read(rows[start : start + size])
+                places = view * self.photos + start + np.arange(len(values), dtype=np.int32)
+                held = tf.raw_ops.InplaceUpdate(x=held, i=places, v=values)
+        self._features = held
         self._labels = tf.constant(np.tile(features.labels, self.views))
 
     def epoch(self, rng: np.random.Generator, batch_size: int) -> Iterator[Chunk]:
@@ -79,14 +85,14 @@ class Streamed:
 
     Args:
         features: The stored rows.
-        ram_bytes: What two chunks may take.
+        ram_bytes: What the chunks in flight may take: one in NumPy, two in TensorFlow, and slack.
     """
 
     def __init__(self, features: FeatureSet, ram_bytes: int) -> None:
         self._set = features
         self.photos, self.views = len(features.labels), len(features.views)
         self.shape = features.shape
-        self._budget = max(1, ram_bytes // 2 // features.views[0][0].row_bytes)
+        self._budget = max(1, ram_bytes // 16 // features.views[0][0].row_bytes)
 
     def epoch(self, rng: np.random.Generator, batch_size: int) -> Iterator[Chunk]:
         """Yield chunks of whole batches, of blocks drawn from all over the split."""

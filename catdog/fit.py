@@ -79,7 +79,7 @@ def fit(
         on_epoch: Hears of each epoch (from 1) and its metrics; may raise to end the training.
 
     Returns:
-        The history and the best epoch. A training whose every epoch is NaN keeps its last.
+        The history and the best epoch. A training whose every epoch is NaN keeps its first.
     """
     history: dict[str, list[float]] = {name: [] for name in METRICS}
     best, best_epoch, best_weights, stuck = math.nan, 0, None, 0

@@ -39,7 +39,10 @@ def parse(values: Mapping[str, Any]) -> Settings:
 
 
 def _build(section: type[S], values: Mapping[str, Any]) -> S:
-    names = {item.name for item in fields(section)}  # type: ignore[arg-type]
+    names = [item.name for item in fields(section)]  # type: ignore[arg-type]
+    if not isinstance(values, Mapping):
+        fix = f"{section.key}.{names[0]}=..."
+        raise ConfigError(section.key, values, "expected a group of keys", fix)
     for name in values:
         if name not in names:
             raise unknown_key(f"{section.key}.{name}")

@@ -9,8 +9,9 @@ and the test stops when s_i passes 4 times the lowest s so far, or is not finite
 
     minimum   a tenth of the rate where s is lowest
     steep     the rate in the middle of the tenth of the steps over which s falls most
-    valley    two thirds along the longest stretch on which s falls, as fastai has it (the longest
-              decreasing subsequence of s): the robust one
+    valley    half way down the longest fall of s, as fastai has it: the longest decreasing
+              subsequence of s says where the fall ends and, by its length, where it starts (not
+              by its first element, which noise puts far to the left): the robust one
 
 Steps are taken on the model itself with an optimizer that is thrown away; afterwards every
 variable of the model, seed generators included, is what it was, and the order of the data comes
@@ -148,21 +149,19 @@ def suggest(lr: np.ndarray, curve: np.ndarray) -> dict[str, float]:
     fall = curve[width:] - curve[:-width]
     start, end = _longest_fall(curve)
     return {
-        "valley": float(lr[start + round((end - start) * 2 / 3)]),
+        "valley": float(lr[(start + end) // 2]),
         "steep": float(lr[int(np.argmin(fall)) + width // 2]),
         "minimum": float(lr[lowest] / 10),
     }
 
 
 def _longest_fall(curve: np.ndarray) -> tuple[int, int]:
-    """Return first and last index of the longest strictly decreasing subsequence."""
-    length, first = np.ones(len(curve), int), np.arange(len(curve))
+    """Return first and last index of the longest fall; see the module."""
+    length = np.ones(len(curve), int)
     for i in range(1, len(curve)):
-        for j in range(i):
-            if curve[j] > curve[i] and length[j] + 1 > length[i]:
-                length[i], first[i] = length[j] + 1, first[j]
+        length[i] += length[:i][curve[:i] > curve[i]].max(initial=0)
     end = int(np.argmax(length))
-    return int(first[end]), end
+    return end + 1 - int(length[end]), end
 
 
 def throw_away(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:

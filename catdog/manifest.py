@@ -22,7 +22,7 @@ from catdog.photos import Found, Verdict, write_atomically
 SPLITS = ("train", "val", "test")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Photo:
     """One good photo; ``source`` is what TensorFlow reads (a PNG copy for odd formats)."""
 
@@ -148,6 +148,7 @@ def build(
     photos = _keep(photos, limit, split_seed)
     _require_enough(root, names, photos, skipped)
     photos = _assign(photos, val_fraction, test_fraction, split_seed)
+    _require_train(root, names, photos)
     return Manifest(root, tuple(names), tuple(photos), tuple(skipped))
 
 
@@ -219,6 +220,16 @@ def _require_enough(
             )
 
 
+def _require_train(root: Path, names: list[str], photos: list[Photo]) -> None:
+    for label, name in enumerate(names):
+        if not any(photo.label == label and photo.split == "train" for photo in photos):
+            raise DataError(
+                root,
+                f"class {name} has no photo in train",
+                "Put some there, or leave the class out with data.classes",
+            )
+
+
 def _assign(
     photos: list[Photo], val_fraction: float, test_fraction: float, seed: int
 ) -> list[Photo]:
@@ -233,19 +244,26 @@ def _assign(
         else replace(photo, split=split_of(points[photo.sha256], val_fraction, test_fraction))
         for photo in photos
     ]
+    donors = [split for split in SPLITS if split == "train" or split not in ready]
     for label in {photo.label for photo in drawn}:
-        _fill_empty_splits(drawn, label, points)
+        _fill_empty_splits(drawn, label, points, donors)
     return drawn
 
 
-def _fill_empty_splits(photos: list[Photo], label: int, points: dict[str, float]) -> None:
+def _fill_empty_splits(
+    photos: list[Photo], label: int, points: dict[str, float], donors: list[str]
+) -> None:
     """Give a split that chance left without a photo of a small class the nearest one."""
     for wanted in SPLITS:
         own = [i for i, photo in enumerate(photos) if photo.label == label]
         if any(photos[i].split == wanted for i in own):
             continue
-        counts = Counter(photos[i].split for i in own)
-        donor = max(SPLITS, key=lambda split: counts[split])
+        different = Counter(
+            split for _, split in {(photos[i].sha256, photos[i].split) for i in own}
+        )
+        donor = max(donors, key=lambda split: different[split])
+        if different[donor] < 2:
+            continue
         nearest = min(
             (i for i in own if photos[i].split == donor), key=lambda i: points[photos[i].sha256]
         )

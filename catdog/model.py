@@ -29,7 +29,9 @@ def stitch(
     photos = keras.Input((None, None, 3), dtype="uint8", name="photos")
     x = photos
     for layer in preprocessing:
-        x = layer(x)
+        # Resizing's own default is training=True, and all layers behind it inherit that: called
+        # as model(photos), the file would drop features
+        x = layer(x, training=False)
     x = prefix(x)
     x = keras.layers.Activation("linear", dtype=features_dtype, name="stored")(x)
     x = keras.layers.Activation("linear", dtype="float32", name="loaded")(x)

@@ -41,8 +41,8 @@ def build(
         precision: With ``mixed_float16`` losses are scaled against underflow.
     """
     options: dict[str, Any] = {"learning_rate": rate, "clipnorm": clipnorm}
-    if weight_decay is not None:
-        options["weight_decay"] = weight_decay
+    if weight_decay is not None or name == "adamw":  # whose own default is not off
+        options["weight_decay"] = weight_decay or 0.0
     if name in ("sgd", "rmsprop"):
         options["momentum"] = momentum
     if name == "sgd":

@@ -13,6 +13,12 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
+DIFF = (
+    "diff", "--binary", "--no-color", "--no-ext-diff", "--src-prefix=a/", "--dst-prefix=b/",
+    "--unified=3", "HEAD"
+)  # fmt: skip
+"""A patch that ``git apply`` takes, whatever the person's own settings of git."""
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -51,7 +57,7 @@ def commit(folder: Path) -> Commit:
     if not sha:
         return Commit()
     dirty = bool(_git(folder, "status", "--porcelain").strip())
-    return Commit(sha, dirty, _git(folder, "diff", "HEAD") if dirty else "")
+    return Commit(sha, dirty, _git(folder, *DIFF) if dirty else "")
 
 
 def _git(folder: Path, *words: str) -> str:

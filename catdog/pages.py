@@ -16,21 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from catdog.plots import (
-    LOSS,
-    LR_NOTE,
-    STYLE,
-    best_note,
-    drawable,
-    epoch_ticks,
-    finite,
-    loss_window,
-    near_zero,
-    on_curve,
-    rate,
-    shorten,
-    spans_decade,
-)
+from catdog import figures
+from catdog.figures import STYLE, rate
 
 DECADES = {"type": "log", "dtick": 1, "exponentformat": "e", "tickformat": ".0e"}
 
@@ -56,26 +43,26 @@ def lr_range_html(
         chosen: The learning rate in use, or None.
         title: Heading of the page.
     """
-    page = _layout(title, LR_NOTE, height=560)
+    page = _layout(title, figures.LR_NOTE, height=560)
     hover = {"unifiedhovertitle": {"text": "learning rate <b>%{x:.2e}</b>"}, "hoverformat": ".2e"}
     page["xaxis"] = _axis("learning rate (log scale)", **DECADES, **hover)
-    page["yaxis"] = _axis(LOSS)
-    x, y = finite(lr, smooth)
+    page["yaxis"] = _axis(figures.LOSS)
+    x, y = figures.finite(lr, smooth)
     if not x.size:
         page["annotations"] = [_note("no finite loss at any learning rate", 0.5, 0.5)]
         return _write(path, [], page, name="lr-range")
-    page["yaxis"]["range"] = loss_window(loss, smooth)
+    page["yaxis"]["range"] = figures.loss_window(loss, smooth)
     traces = [
-        _line(*finite(lr, loss), "each batch", STYLE["faint"], width=1.4, form=".4f"),
+        _line(*figures.finite(lr, loss), "each batch", STYLE["faint"], width=1.4, form=".4f"),
         _line(x, y, "smoothed", STYLE["main"], width=3, form=".4f"),
     ]
-    for place, (name, value, height) in enumerate(on_curve(suggestions, x, y)):
+    for place, (name, value, height) in enumerate(figures.on_curve(suggestions, x, y)):
         right = math.log(value / x[0]) < 0.2 * math.log(x[-1] / x[0])
         color = STYLE.get(name, STYLE["ink"])
         traces.append(_dot(value, height, color))
         label = f"<b>{html.escape(name)} {rate(value)}</b>"
         page["annotations"].append(_pointer(label, value, height, color, place, right=right))
-    if drawable(chosen):
+    if figures.drawable(chosen):
         _draw_upright(page, chosen)
         label = f"<b>optimizer.lr {rate(chosen)}</b>"
         # On a log axis plotly places notes by exponent, but lines by value.
@@ -90,39 +77,31 @@ def curves_html(
 
     Args:
         path: The HTML file to write.
-        history: One value per epoch of ``train/loss``, ``val/loss``, ``train/accuracy``,
-            ``val/accuracy`` (0..1) and ``lr``; non-finite values are left out.
+        history: As `figures.panels` takes it.
         best_epoch: Counted from 1; outside the history it is not marked.
         title: Heading of the page.
     """
-    known = {key: np.asarray(values, float) for key, values in history.items()}
-    loss = {name: known[f"{name}/loss"] for name in ("train", "val")}
-    accuracy = {name: 100 * known[f"{name}/accuracy"] for name in ("train", "val")}
-    zero = {"rangemode": "tozero"} if near_zero(*loss.values()) else {}
-    log = spans_decade(known["lr"])
-    rates = "learning rate" + " (log)" * log
     page = _layout(title, "", height=440)
-    panels = (
-        _panel(page, 1, LOSS, loss, (0.0, 0.33), ".4f", zero),
-        _panel(page, 2, "accuracy (%)", accuracy, (0.42, 0.75), ".2f", {}),
-        _panel(page, 3, rates, {"lr": known["lr"]}, (0.85, 1.0), ".2e", _rate_axis(known["lr"])),
-    )
-    texts = (
-        best_note(loss["val"], best_epoch, "val {:.4f}".format),
-        best_note(accuracy["val"], best_epoch, "val {:.2f} %".format),
-        best_note(known["lr"], best_epoch, rate),
-    )
-    for number, text in enumerate(texts, start=1):
-        if text:
+    loss, accuracy, lr = figures.panels(history, best_epoch)
+    zero = {"rangemode": "tozero"} if loss.from_zero else {}
+    traces = [
+        *_draw_panel(page, 1, loss, (0.0, 0.33), ".4f", zero),
+        *_draw_panel(page, 2, accuracy, (0.42, 0.75), ".2f", {}),
+        *_draw_panel(page, 3, lr, (0.85, 1.0), ".2e", _rate_axis(lr)),
+    ]
+    for number, panel in enumerate((loss, accuracy, lr), start=1):
+        if panel.note:
             _draw_upright(page, best_epoch, axis=number)
             look = {"xanchor": "left", "yanchor": "bottom", "font": {"color": STYLE["muted"]}}
-            page["annotations"].append(_note(text, 0, 1, yshift=4, **look, **_domain(number)))
-    _write(path, [trace for panel in panels for trace in panel], page, name="curves")
+            page["annotations"].append(
+                _note(panel.note, 0, 1, yshift=4, **look, **_domain(number))
+            )
+    _write(path, traces, page, name="curves")
 
 
 def _layout(title: str, note: str, *, height: int) -> dict[str, Any]:
     # plotly reads a subset of HTML in its texts; a run's name is no markup.
-    heading = f"<b>{html.escape(shorten(title, 110))}</b>"
+    heading = f"<b>{html.escape(figures.shorten(title, 110))}</b>"
     subtitle = {"text": note, "font": {"size": 12, "color": STYLE["muted"]}}
     return {
         "title": {"text": heading, "x": 0.02, "y": 0.96, "subtitle": subtitle},
@@ -162,48 +141,44 @@ def _line(
     }
 
 
-def _panel(
+def _draw_panel(
     page: dict[str, Any],
     number: int,
-    heading: str,
-    lines: Mapping[str, NDArray[np.float64]],
+    panel: figures.Panel,
     domain: tuple[float, float],
     form: str,
     look: dict[str, Any],
 ) -> list[dict[str, Any]]:
     """Lay out one panel over epochs and return its traces, named at their ends if several."""
-    last = max(len(values) for values in lines.values())
+    last = max(len(values) for values in panel.lines.values())
     edge = max(0.06 * (last - 1), 0.3)
     span = {"domain": domain, "anchor": f"y{number}", "range": (1 - edge, last + edge)}
     hover = {"unifiedhovertitle": {"text": "epoch <b>%{x}</b>"}}
     page[f"xaxis{number}"] = _axis(
-        "epoch", tickvals=epoch_ticks(last), tickangle=0, **span, **hover
+        "epoch", tickvals=figures.epoch_ticks(last), tickangle=0, **span, **hover
     )
     page[f"yaxis{number}"] = _axis("", anchor=f"x{number}", **look)
     bold = {"xanchor": "left", "yanchor": "bottom", "yshift": 22, "font": {"size": 14}}
-    page["annotations"].append(_note(f"<b>{heading}</b>", 0, 1, **bold, **_domain(number)))
+    page["annotations"].append(_note(f"<b>{panel.name}</b>", 0, 1, **bold, **_domain(number)))
     traces = []
-    for name, values in lines.items():
+    for name, values in panel.lines.items():
         trace = _line(np.arange(1, last + 1), values, name, STYLE[name], width=2.4, form=form)
         place = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
         traces.append(trace | place | {"mode": "lines+markers" if last <= 30 else "lines"})
-    if len(lines) > 1:
-        page["annotations"] += _end_names(lines, last, number)
+    if len(panel.lines) > 1:
+        page["annotations"] += _end_names(panel, last, number)
     return traces
 
 
-def _end_names(
-    lines: Mapping[str, NDArray[np.float64]], last: int, number: int
-) -> list[dict[str, Any]]:
-    ends = {name: values[np.isfinite(values)][-1:] for name, values in lines.items()}
-    known = np.concatenate([values[np.isfinite(values)] for values in lines.values()])
-    order = sorted((end[0], name) for name, end in ends.items() if end.size)
-    meet = len(order) == 2 and order[1][0] - order[0][0] < 0.08 * np.ptp(known)
+def _end_names(panel: figures.Panel, last: int, number: int) -> list[dict[str, Any]]:
+    known = np.concatenate([values[np.isfinite(values)] for values in panel.lines.values()])
+    ends = panel.ends()
+    meet = len(ends) == 2 and ends[1][0] - ends[0][0] < 0.08 * np.ptp(known)
     return [
         _note(
             f"<b>{name}</b>",
             last,
-            float(end),
+            end,
             xref=f"x{number}",
             yref=f"y{number}",
             xanchor="left",
@@ -211,14 +186,14 @@ def _end_names(
             yshift=(16 * place - 8) * meet,
             font={"color": STYLE[name]},
         )
-        for place, (end, name) in enumerate(order)
+        for place, (end, name) in enumerate(ends)
     ]
 
 
-def _rate_axis(rates: NDArray[np.float64]) -> dict[str, Any]:
-    if spans_decade(rates):
+def _rate_axis(panel: figures.Panel) -> dict[str, Any]:
+    if panel.log:
         return DECADES | {"dtick": "D2"}
-    known = np.unique(rates[np.isfinite(rates)])
+    known = np.unique(panel.lines["lr"][np.isfinite(panel.lines["lr"])])
     if known.size == 1:
         # plotly shows a constant between -1 and 1.
         return {"range": (0, 2 * known[0]), "tickvals": [known[0]], "ticktext": [rate(known[0])]}

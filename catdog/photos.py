@@ -11,9 +11,10 @@ import json
 import os
 import re
 import tempfile
+import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ class Found(NamedTuple):
     split: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What checking a file found; ``problem`` is empty for a good photo."""
 
@@ -48,6 +49,10 @@ class Verdict:
     orientation: int = 1
     converted: str = ""
     problem: str = ""
+
+
+ENTRY_LENGTH = 1 + len(fields(Verdict))
+"""Of a remembered file: its stamp and its verdict."""
 
 
 def find_in_folders(root: Path) -> list[Found]:
@@ -129,12 +134,14 @@ def check_all(
     todo = [i for i, path in enumerate(paths) if known.get(path, ("",))[0] != stamps[i]]
     if todo:
         with (
+            warnings.catch_warnings(),  # not in the threads: they would leave each other's filters
             progress.track("Checking photos", len(todo)) as advance,
             ThreadPoolExecutor(threads or os.cpu_count()) as pool,
         ):
+            warnings.simplefilter("ignore")  # metadata that is only odd does not make a photo bad
             verdicts = pool.map(lambda i: check(paths[i], cache_dir), todo)
             for i, verdict in zip(todo, verdicts, strict=True):
-                known[paths[i]] = [stamps[i], *vars(verdict).values()]
+                known[paths[i]] = [stamps[i], *astuple(verdict)]
                 advance(1)
         _remember(memory, known)
     found = [Verdict(*known[path][1:]) for path in paths]
@@ -158,8 +165,9 @@ def _stamp(path: str) -> str:
 
 def _recall(memory: Path) -> dict[str, list]:
     try:
-        return dict(json.loads(memory.read_text()))
-    except (OSError, ValueError):
+        known = json.loads(memory.read_text())
+        return {path: entry for path, entry in known.items() if len(entry) == ENTRY_LENGTH}
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}  # lost or damaged: everything is checked again
 
 

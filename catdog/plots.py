@@ -10,34 +10,20 @@ picture. Its own objects are used, never pyplot: no global state, so threads may
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from catdog import figures
+from catdog.figures import STYLE, rate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-STYLE = {
-    "ink": "#2b2f36",
-    "muted": "#68707c",
-    "grid": "#e6e8ec",
-    "empty": "#f4f5f7",
-    "main": "#3a6ea5",
-    "faint": "#b4c7dc",
-    "wrong": "#cf7a2c",
-    "valley": "#3f8a5c",
-    "steep": "#c4642a",
-    "minimum": "#7d5ba6",
-    "train": "#8d98a7",
-    "val": "#3a6ea5",
-    "lr": "#2b2f36",
-}
-LOSS = "loss (cross-entropy)"
-LR_NOTE = "bold: smoothed, faint: each batch"
 DPI = 110
 
 
@@ -62,27 +48,27 @@ def lr_range_png(
         chosen: The learning rate in use, or None.
         title: Heading of the picture.
     """
-    canvas = _canvas(title, LR_NOTE, height=5.0)
+    canvas = _canvas(title, figures.LR_NOTE, height=5.0)
     ax = _axes(canvas, left=0.8, bottom=0.65, right=0.3, top=1.05)
-    _name_axes(ax, "learning rate (log scale)", LOSS)
-    x, y = finite(lr, smooth)
+    _name_axes(ax, "learning rate (log scale)", figures.LOSS)
+    x, y = figures.finite(lr, smooth)
     if not x.size:
         _say(ax, 0.5, 0.5, "no finite loss at any learning rate", ha="center", fontsize=13)
         ax.set(xticks=[], yticks=[])
         return _save(canvas, path)
-    raw_x, raw_y = finite(lr, loss)
-    low, high = loss_window(loss, smooth)
+    raw_x, raw_y = figures.finite(lr, loss)
+    low, high = figures.loss_window(loss, smooth)
     ax.plot(np.log10(raw_x), raw_y, color=STYLE["faint"], lw=1)
     ax.plot(np.log10(x), y, color=STYLE["main"], lw=2.4)
-    shown = [*np.log10(x), math.log10(chosen)] if drawable(chosen) else np.log10(x)
+    shown = [*np.log10(x), math.log10(chosen)] if figures.drawable(chosen) else np.log10(x)
     left, right = min(shown), max(shown)
     edge = 0.02 * (right - left) + 0.01
     ax.set(xlim=(left - edge, right + edge), ylim=(low, high))
     floor = 0 if y.min() >= 0 else low
     ax.set_yticks([tick for tick in ax.get_yticks() if max(floor, low) <= tick <= high])
     _rate_ticks(ax.xaxis, left, right)
-    _mark_suggestions(ax, on_curve(suggestions, x, y))
-    if drawable(chosen):
+    _mark_suggestions(ax, figures.on_curve(suggestions, x, y))
+    if figures.drawable(chosen):
         _mark_chosen(ax, chosen)
     _save(canvas, path)
 
@@ -94,34 +80,21 @@ def curves_png(
 
     Args:
         path: The PNG to write.
-        history: One value per epoch of ``train/loss``, ``val/loss``, ``train/accuracy``,
-            ``val/accuracy`` (0..1) and ``lr``; non-finite values are left out.
+        history: As `figures.panels` takes it.
         best_epoch: Counted from 1; outside the history it is not marked.
         title: Heading of the picture.
     """
-    known = {key: np.asarray(values, float) for key, values in history.items()}
-    note = {"color": STYLE["muted"]}
     canvas = _canvas(title, "", height=3.9)
-    loss = _panel(canvas, LOSS, left=0.6, right=5.95)
-    losses = {name: known[f"{name}/loss"] for name in ("train", "val")}
-    _draw_epochs(loss, losses, best_epoch, bottom=0 if near_zero(*losses.values()) else None)
-    _say(loss, 0, 1.04, best_note(losses["val"], best_epoch, "val {:.4f}".format), **note)
-
-    accuracy = _panel(canvas, "accuracy (%)", left=3.85, right=2.7)
-    percent = {name: 100 * known[f"{name}/accuracy"] for name in ("train", "val")}
-    _draw_epochs(accuracy, percent, best_epoch, most=100.5)
-    _say(accuracy, 0, 1.04, best_note(percent["val"], best_epoch, "val {:.2f} %".format), **note)
-
-    log = spans_decade(known["lr"])
-    rates = _panel(canvas, "learning rate" + " (log)" * log, left=7.25, right=0.2)
-    _draw_epochs(rates, {"lr": np.log10(known["lr"]) if log else known["lr"]}, best_epoch)
-    if log:
-        _rate_ticks(rates.yaxis, *rates.get_ylim())
+    loss, accuracy, lr = figures.panels(history, best_epoch)
+    _draw_panel(canvas, loss, best_epoch, left=0.6, right=5.95)
+    _draw_panel(canvas, accuracy, best_epoch, left=3.85, right=2.7)
+    ax = _draw_panel(canvas, lr, best_epoch, left=7.25, right=0.2)
+    if lr.log:
+        _rate_ticks(ax.yaxis, *ax.get_ylim())
     else:
-        ticks = np.unique(known["lr"][np.isfinite(known["lr"])])
-        ticks = ticks[:1] if ticks.size == 1 else rates.get_yticks()[1:-1]
-        rates.set_yticks(ticks, [rate(tick) for tick in ticks])
-    _say(rates, 0, 1.04, best_note(known["lr"], best_epoch, rate), **note)
+        rates = np.unique(lr.lines["lr"][np.isfinite(lr.lines["lr"])])
+        ticks = rates if rates.size == 1 else ax.get_yticks()[1:-1]
+        ax.set_yticks(ticks, [rate(tick) for tick in ticks])
     _save(canvas, path)
 
 
@@ -138,7 +111,7 @@ def confusion_png(
     """
     k = len(classes)
     numbered, tilted = k <= 15, k > 4
-    names = [shorten(name, 20) for name in classes]
+    names = [figures.shorten(name, 20) for name in classes]
     size = 10 if numbered else 8
     room = 0.0084 * size * max(map(len, names)) + 0.65
     side, left, right = min(4.9 + 0.18 * k, 7.6), max(room, 1.2), 0.35 if numbered else 0.75
@@ -160,19 +133,15 @@ def confusion_png(
             _say(ax, column, row, text, transform=ax.transData, color=color, **look)
     for row in () if numbered else range(k):
         text = f"{share[row, row]:.0%}".replace("%", " %") if matrix[row].sum() else "none"
-        look = {"va": "center", "fontsize": 8, "color": STYLE["muted"]}
-        _say(ax, k - 0.2, row, text, transform=ax.transData, **look)
+        look = {"fontsize": 8, "color": STYLE["muted"], "transform": ax.transData}
+        _say(ax, k - 0.2, row, text, va="center", **look)
     if not numbered:
         _say(ax, 1.005, 1 + 0.12 / side, "recall", color=STYLE["muted"])
     _save(canvas, path)
 
 
 def mistakes_png(
-    path: str | Path,
-    *,
-    photos: Sequence[NDArray[np.uint8]],
-    captions: Sequence[str],
-    title: str,
+    path: str | Path, *, photos: Sequence[NDArray[np.uint8]], captions: Sequence[str], title: str
 ) -> None:
     """Draw a grid of wrongly classified photos, each whole and with its caption.
 
@@ -200,110 +169,11 @@ def mistakes_png(
         _place_photo(ax, photo, left=left, bottom=bottom, side=side)
         for line, text in enumerate(caption.split("\n")[:2]):
             look = {"color": STYLE["muted"]} if line else {"weight": "bold"}
-            words = shorten(text, int(side * (15 if line else 13)))
+            words = figures.shorten(text, int(side * (15 if line else 13)))
             at = bottom - 0.17 * (line + 1)
             _say(ax, left, at, words, transform=ax.transData, fontsize=8, **look)
     ax.set(xlim=(0, 9.0), ylim=(0, height))
     _save(canvas, path)
-
-
-def finite(lr: ArrayLike, values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Keep the points that a log axis can show.
-
-    Args:
-        lr: (n,) learning rates.
-        values: (n,) losses.
-
-    Returns:
-        Rates and values, less the points where either is non-finite or the rate is not above 0.
-    """
-    x, y = np.asarray(lr, float), np.asarray(values, float)
-    kept = np.isfinite(x) & (x > 0) & np.isfinite(y)
-    return x[kept], y[kept]
-
-
-def loss_window(loss: ArrayLike, smooth: ArrayLike) -> tuple[float, float]:
-    """Choose bounds of the loss axis that neither blow-up nor noise can ruin.
-
-    They follow the fall from the starting loss to the lowest smoothed loss (at least a tenth of
-    the start, so that a flat curve looks flat), with room for the noise of single batches.
-
-    Args:
-        loss: (n,) loss of each batch.
-        smooth: (n,) smoothed loss, at least one value finite.
-
-    Returns:
-        Lower and upper bound.
-    """
-    raw, curve = np.asarray(loss, float), np.asarray(smooth, float)
-    both = np.isfinite(raw) & np.isfinite(curve)
-    noise = 3 * float(np.median(np.abs(raw[both] - curve[both]))) if both.any() else 0.0
-    curve = curve[np.isfinite(curve)]
-    start, lowest = float(np.median(curve[: max(1, curve.size // 10)])), float(curve.min())
-    fall = max(start - lowest, 0.1 * abs(start), 1e-9)
-    return lowest - max(0.22 * fall, min(noise, lowest)), start + max(0.35 * fall, noise)
-
-
-def on_curve(
-    suggestions: Mapping[str, float | None], x: NDArray, y: NDArray
-) -> list[tuple[str, float, float]]:
-    """Place suggestions on the smoothed curve.
-
-    Args:
-        suggestions: Learning rate by name; None, NaN and values outside the test are left out.
-        x: (n,) learning rates, increasing.
-        y: (n,) smoothed loss.
-
-    Returns:
-        Name, learning rate and loss of each, by increasing learning rate.
-    """
-    # A suggestion at either end of the test may differ from it by rounding.
-    low, high = x[0] * (1 - 1e-6), x[-1] * (1 + 1e-6)
-    found = [(lr, name) for name, lr in suggestions.items() if drawable(lr) and low <= lr <= high]
-    return [(name, lr, float(np.interp(math.log(lr), np.log(x), y))) for lr, name in sorted(found)]
-
-
-def drawable(value: float | None) -> TypeGuard[float]:
-    """Tell whether a learning rate is there and fits on a log axis."""
-    return value is not None and math.isfinite(value) and value > 0
-
-
-def spans_decade(rates: NDArray[np.float64]) -> bool:
-    """Tell whether learning rates vary by more than ten times, none of them zero."""
-    rates = rates[np.isfinite(rates)]
-    return bool(rates.size and rates.min() > 0 and rates.max() > 10 * rates.min())
-
-
-def near_zero(*series: NDArray[np.float64]) -> bool:
-    """Tell whether an axis over these values should start at zero."""
-    values = np.concatenate(series)
-    values = values[np.isfinite(values)]
-    return bool(values.size and 0 <= values.min() < values.max() / 4)
-
-
-def epoch_ticks(last: int) -> list[int]:
-    """Choose at most six round epochs to label among 1 to `last`."""
-    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, last) if last / step <= 6)
-    return list(range(step, last + 1, step))
-
-
-def best_note(values: NDArray[np.float64], best_epoch: int, form: Callable[[float], str]) -> str:
-    """Tell the value at the best epoch; empty if the history has no such epoch."""
-    known = 1 <= best_epoch <= len(values)
-    return f"{form(values[best_epoch - 1])} at best epoch {best_epoch}" if known else ""
-
-
-def rate(value: float) -> str:
-    """Write a learning rate as on the command line: ``1e-03``, ``1.2e-03``."""
-    return f"{value:.1e}".replace(".0e", "e") if value else "0"
-
-
-def shorten(text: str, length: int) -> str:
-    """Cut the middle out of a longer text: names differ at both ends."""
-    # File names may hold bytes that are no text, on which drawing would stop.
-    text = text.encode("utf-8", "replace").decode()
-    head = (length - 1) // 2
-    return text if len(text) <= length else f"{text[:head]}…{text[head + 1 - length :]}"
 
 
 def _canvas(title: str, note: str, *, height: float, width: float = 9.0) -> FigureCanvasAgg:
@@ -312,7 +182,7 @@ def _canvas(title: str, note: str, *, height: float, width: float = 9.0) -> Figu
 
     canvas = FigureCanvasAgg(Figure(figsize=(width, height), dpi=DPI, facecolor="white"))
     head: dict[str, Any] = {"fontsize": 12.5, "weight": "bold", "parse_math": False}
-    left, text = 0.27 / width, shorten(title, int(width * 8))
+    left, text = 0.27 / width, figures.shorten(title, int(width * 8))
     canvas.figure.text(left, 1 - 0.36 / height, text, color=STYLE["ink"], **head)
     canvas.figure.text(left, 1 - 0.6 / height, note, color=STYLE["muted"], fontsize=9)
     return canvas
@@ -332,13 +202,6 @@ def _axes(
     return ax
 
 
-def _panel(canvas: FigureCanvasAgg, name: str, *, left: float, right: float) -> Axes:
-    ax = _axes(canvas, left=left, bottom=0.6, right=right, top=1.15)
-    _say(ax, 0, 1.13, name, fontsize=10.5, weight="bold")
-    _name_axes(ax, "epoch", "")
-    return ax
-
-
 def _name_axes(ax: Axes, x: str, y: str) -> None:
     ax.set_xlabel(x, color=STYLE["muted"], fontsize=10)
     ax.set_ylabel(y, color=STYLE["muted"], fontsize=10)
@@ -355,13 +218,8 @@ def _save(canvas: FigureCanvasAgg, path: str | Path) -> None:
 
 
 def _rate_ticks(axis: Any, low: float, high: float) -> None:
-    """Label an axis over log10: decades, or steps of 1, 2, 5 where few decades fit."""
-    steps = (1,) if high - low > 2 else (1, 2, 5)
-    every = math.ceil((high - low) / 9)
-    decades = range(math.floor(low), math.ceil(high) + 1, max(every, 1))
-    marks = [decade + math.log10(step) for decade in decades for step in steps]
-    marks = [mark for mark in marks if low - 1e-6 <= mark <= high + 1e-6]
-    axis.set_ticks(marks, labels=[rate(10**mark) for mark in marks])
+    ticks = figures.decade_ticks(low, high)
+    axis.set_ticks(ticks, labels=[rate(10**tick) for tick in ticks])
 
 
 def _mark_suggestions(ax: Axes, marks: Sequence[tuple[str, float, float]]) -> None:
@@ -402,46 +260,42 @@ def _mark_chosen(ax: Axes, lr: float) -> None:
     _say(ax, at, 1.02, f"optimizer.lr {rate(lr)}", ha=ha, fontsize=10, weight="bold")
 
 
-def _draw_epochs(
-    ax: Axes,
-    lines: Mapping[str, NDArray[np.float64]],
-    best_epoch: int,
-    *,
-    bottom: float | None = None,
-    most: float = math.inf,
-) -> None:
+def _draw_panel(
+    canvas: FigureCanvasAgg, panel: figures.Panel, best_epoch: int, *, left: float, right: float
+) -> Axes:
     """Draw series over epochs, named at their ends; the last one carries the best epoch's ring."""
-    for name, values in lines.items():
-        epochs = np.arange(1, len(values) + 1)
-        size = 4 if len(values) <= 30 else 1
-        ax.plot(epochs, values, "o-", color=STYLE[name], lw=2, ms=size)
-    last = len(values)
-    if 1 <= best_epoch <= last:
+    ax = _axes(canvas, left=left, bottom=0.6, right=right, top=1.15)
+    _say(ax, 0, 1.13, panel.name, fontsize=10.5, weight="bold")
+    _say(ax, 0, 1.04, panel.note, color=STYLE["muted"])
+    _name_axes(ax, "epoch", "")
+    for name, values in panel.lines.items():
+        shown, last = np.log10(values) if panel.log else values, len(values)
+        size = 4 if last <= 30 else 1
+        ax.plot(np.arange(1, last + 1), shown, "o-", color=STYLE[name], lw=2, ms=size)
+    if panel.note:
         ax.axvline(best_epoch, color=STYLE["muted"], lw=1, ls=(0, (4, 3)), zorder=1.5)
-        best = values[best_epoch - 1]
+        best = shown[best_epoch - 1]
         ax.plot(best_epoch, best, "o", ms=10, mfc="none", mec=STYLE[name], mew=1.8)
     edge = max(0.05 * (last - 1), 0.3)
     ax.set_xlim(1 - edge, last + edge)
-    ax.set_xticks(epoch_ticks(last))
+    ax.set_xticks(figures.epoch_ticks(last))
     ax.margins(y=0.08)
-    ax.set_ylim(bottom, min(ax.get_ylim()[1], most))
-    if len(lines) > 1:
-        _name_ends(ax, lines)
+    ax.set_ylim(0 if panel.from_zero else None, min(ax.get_ylim()[1], panel.most))
+    if len(panel.lines) > 1:
+        _name_ends(ax, panel.ends(), last)
+    return ax
 
 
-def _name_ends(ax: Axes, lines: Mapping[str, NDArray[np.float64]]) -> None:
+def _name_ends(ax: Axes, ends: Sequence[tuple[float, str]], last: int) -> None:
     """Write each name beside the end of its line, pushed apart where the lines meet."""
-    ends = {name: values[np.isfinite(values)][-1:] for name, values in lines.items()}
     low, high = ax.get_ylim()
-    placed = sorted(
-        ((end[0] - low) / (high - low), name) for name, end in ends.items() if end.size
-    )
-    gap, beside = 0.075, ax.transLimits.transform((len(next(iter(lines.values()))), 0))[0] + 0.05
-    if len(placed) == 2 and placed[1][0] - placed[0][0] < gap:
-        middle = (placed[0][0] + placed[1][0]) / 2
-        placed = [(middle - gap / 2, placed[0][1]), (middle + gap / 2, placed[1][1])]
-    for at, name in placed:
-        _say(ax, beside, at, name, va="center", weight="bold", color=STYLE[name])
+    heights = [(end - low) / (high - low) for end, _ in ends]
+    if len(ends) == 2 and heights[1] - heights[0] < 0.075:
+        middle = sum(heights) / 2
+        heights = [middle - 0.0375, middle + 0.0375]
+    beside = ax.transLimits.transform((last, 0))[0] + 0.05
+    for height, (_, name) in zip(heights, ends, strict=True):
+        _say(ax, beside, height, name, va="center", weight="bold", color=STYLE[name])
 
 
 def _color_cells(ax: Axes, share: NDArray[np.float64]) -> NDArray[np.float64]:

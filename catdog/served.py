@@ -42,6 +42,8 @@ class PhotoClassifier(PythonModel):
     def predict(self, context, model_input, params=None):
         """Return a data frame with one row per photo and one column per class."""
         photos = list(self._photos(model_input))
+        if not photos:
+            raise _refuse("expected at least one photo, got none")
         rows = []
         for start in range(0, len(photos), BATCH):
             batch = np.concatenate([self._prepare(p) for p in photos[start : start + BATCH]])

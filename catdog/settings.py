@@ -6,7 +6,7 @@ class works in a notebook (``Optimizer(lr=3e-4)``); keys.py builds them from pla
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
 from catdog.section import Section, check_range, fit_type, number, one_of
@@ -126,6 +126,16 @@ class Optimizer(Section):
     momentum: float = number(0.0, least=0, below=1)
     nesterov: bool = False
     clipnorm: float | None = number(None, above=0)
+
+    def check(self) -> None:
+        """Refuse keys that this optimizer would ignore."""
+        for item in fields(self):
+            owned = item.name == "name" or item.name in OPTIMIZER_KEYS[self.name]
+            if not owned and getattr(self, item.name) != item.default:
+                owners = [name for name, own in OPTIMIZER_KEYS.items() if item.name in own]
+                raise self.refuse(
+                    item.name, f"only {', '.join(owners)} have it", f"optimizer={owners[0]}"
+                )
 
 
 @dataclass(frozen=True)
@@ -277,10 +287,13 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, value, least in (("threads", self.threads, 1), ("seed", self.seed, 0)):
-            if value is not None:
-                fit_type(name, value, int)
-                check_range(name, value, {"least": least}, least)
+        for name, kind, default, bounds in (
+            ("threads", int | None, None, {"least": 1}),
+            ("seed", int, 0, {"least": 0, "most": 2**32 - 1}),
+        ):
+            value = fit_type(name, getattr(self, name), kind)
+            object.__setattr__(self, name, value)
+            check_range(name, value, bounds, default)
         if self.finetune.epochs and self.backbone.unfreeze_from is None:
             raise self.finetune.refuse(
                 "epochs", "fine-tuning needs backbone.unfreeze_from", "finetune.epochs=0"

@@ -36,6 +36,8 @@ class Store:
         self.folder, self.shape, self.dtype = folder, tuple(shape), np.dtype(dtype)
         self.row_bytes = int(np.prod(self.shape)) * self.dtype.itemsize
         self._rows, self._index = folder / "rows.bin", folder / "index.bin"
+        self._places: dict[bytes, int] = {}
+        self._count = 0
 
     def lock(self) -> FileLock:
         """Return the writer's lock; the system frees it when its owner dies."""
@@ -70,12 +72,12 @@ class Store:
             values: (len(hashes), *shape).
         """
         values = np.ascontiguousarray(values, self.dtype)
-        records = self._records()
-        places = {record.tobytes(): row for row, record in enumerate(records["sha256"])}
+        self._catch_up()
         with _open(self._rows) as rows, _open(self._index) as index:
             for sha256, value in zip(hashes, values, strict=True):
                 key = bytes.fromhex(sha256)
-                row = places.setdefault(key, len(places))
+                row = self._places.setdefault(key, self._count)
+                self._count = max(self._count, row + 1)
                 record = np.zeros((), RECORD)
                 record["sha256"], record["crc"] = np.frombuffer(key, np.uint8), zlib.crc32(value)
                 os.pwrite(rows.fileno(), value.tobytes(), row * self.row_bytes)
@@ -90,7 +92,7 @@ class Store:
         """
         data = self._map()
         out = np.empty((len(rows), *self.shape), self.dtype) if out is None else out
-        flat = out.reshape(len(rows), -1)
+        flat = out.reshape(len(rows), data.shape[1])  # -1 fails where no row is asked for
         start = 0
         for block in self._blocks(rows):
             flat[start : start + len(block)] = data[block]
@@ -98,9 +100,21 @@ class Store:
             _give_back(data)
         return out
 
-    def _records(self) -> np.ndarray:
+    def _catch_up(self) -> None:
+        """Learn where rows are; only records that are new, or writing n rows would cost n ** 2."""
+        size = self._index.stat().st_size if self._index.exists() else 0
+        if size < self._count * RECORD.itemsize:  # damaged, or removed by hand
+            self._places, self._count = {}, 0
+        records = self._records(self._count)
+        for row, record in enumerate(records["sha256"], self._count):
+            self._places[record.tobytes()] = row
+        self._count += len(records)
+
+    def _records(self, start: int = 0) -> np.ndarray:
         try:
-            raw = self._index.read_bytes()
+            with self._index.open("rb") as index:
+                index.seek(start * RECORD.itemsize)
+                raw = index.read()
         except FileNotFoundError:
             raw = b""
         whole = len(raw) - len(raw) % RECORD.itemsize  # a killed writer may leave half a record

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shlex
 import socket
 import tempfile
 import time
@@ -41,6 +42,7 @@ BATCH = 1000
 
 for name in ("mlflow", "alembic"):
     logging.getLogger(name).setLevel(logging.WARNING)
+logging.getLogger("urllib3").setLevel(logging.ERROR)  # every retry is a warning to it
 
 
 class Tracker:
@@ -97,6 +99,14 @@ class Tracker:
         owned = {**tags, OWNER: _owner(os.getpid())}
         info = self.client.create_run(self.experiment_id, run_name=name, tags=owned).info
         return Run(self.client, info.run_id, info.artifact_uri, self.uri)
+
+    def how_to_browse(self, run_id: str) -> str:
+        """Return the command, or only the address, that opens a run in the MLflow UI."""
+        page = f"/#/experiments/{self.experiment_id}/runs/{run_id}"
+        if self.uri.startswith("http"):
+            return self.uri.rstrip("/") + page
+        command = f"mlflow ui --backend-store-uri {shlex.quote(self.uri)}"
+        return f"{command}\nhttp://127.0.0.1:5000{page}"
 
     def _bury_dead_runs(self) -> None:
         """End RUNNING runs of this host whose process is gone: nobody else can any more."""
@@ -208,9 +218,9 @@ class Run:
         outputs_only = mlflow.models.ModelSignature(
             outputs=mlflow.types.Schema([mlflow.types.ColSpec("float", name) for name in outputs])
         )
-        with warnings.catch_warnings():
-            # it asks for type hints and input examples, which an outputs-only signature replaces
-            warnings.simplefilter("ignore", UserWarning)
+        # it asks for type hints and input examples, which an outputs-only signature replaces, and
+        # sets filters of its own
+        with warnings.catch_warnings(record=True):
             # pyfunc.log_model is this call without run_id: it logs to the thread's "active" run;
             # and without model_id it puts the model in MLflow's default experiment
             logged = mlflow.models.Model.log(

@@ -81,17 +81,19 @@ def _run(settings: Settings, origin: Origin) -> float:
         cache_dir=cache,
         notify=progress.note,
     )
-    runtime.load_tensorflow()
-    from catdog import experiment, tracking
+    from catdog import tracking
 
     tracker = tracking.Tracker(
         uri=settings.tracking.uri, experiment=settings.tracking.experiment, root=paths.root()
     )
+    runtime.load_tensorflow()
+    from catdog import experiment
+
     clock = experiment.Clock(started=STARTED)
     outcome = experiment.run(
         settings, manifest, found, tracker, origin=origin, progress=progress, clock=clock
     )
-    console.summarize(outcome, settings, tracker.uri)
+    console.summarize(outcome, tracker.how_to_browse(outcome.run_id))
     return outcome.objective
 
 

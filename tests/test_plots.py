@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.image import imread
 
-from catdog import pages, plots
+from catdog import figures, pages, plots
 
 LR = np.logspace(-6, 0, 60)
 SMOOTH = 0.1 + 0.6 / (1 + (LR / 1e-3)) + 50 * LR**3
@@ -91,7 +91,7 @@ def test_curves_survive(tmp_path: Path, series: dict, best: int) -> None:
 def test_gaps_and_blow_up_leave_the_curve_in_view() -> None:
     bad = with_gaps(SMOOTH)
     for loss in (SMOOTH, bad, np.where(LR > 0.05, 1e12, SMOOTH)):
-        low, high = plots.loss_window(loss, loss)
+        low, high = figures.loss_window(loss, loss)
         assert low < 0.1 and 0.7 < high < 1.2
 
 
@@ -101,15 +101,16 @@ def test_loss_window_holds_start_and_lowest_and_ignores_a_blow_up(
     curve: list[float], factor: float
 ) -> None:
     curve = curve[: len(curve) - (len(curve) % 10 == 9)]  # so that one more leaves the start alone
-    low, high = plots.loss_window(curve, curve)
+    low, high = figures.loss_window(curve, curve)
     start = float(np.median(curve[: max(1, len(curve) // 10)]))
     assert low < min(curve) <= start < high
     blown = [*curve, (max(curve) + 1) * factor]
-    assert plots.loss_window(blown, blown) == (low, high)
+    assert figures.loss_window(blown, blown) == (low, high)
 
 
 def test_suggestions_sit_on_the_smoothed_curve() -> None:
-    marks = plots.on_curve({"late": LR[40], "early": LR[7], "off": 2.0, "none": None}, LR, SMOOTH)
+    suggestions = {"late": LR[40], "early": LR[7], "off": 2.0, "none": None}
+    marks = figures.on_curve(suggestions, LR, SMOOTH)
     assert [name for name, _, _ in marks] == ["early", "late"]
     assert [height for _, _, height in marks] == pytest.approx([SMOOTH[7], SMOOTH[40]])
 

@@ -1,0 +1,148 @@
+"""The saved model: photos in, the run's own predictions out, in a process that knows no catdog."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from test_backbone import build, enliven
+from test_features import ensure
+from test_pipeline import drawn, shown
+
+from catdog import backbone, evaluate, fit, head, model, optimizer, pipeline
+from catdog.features import Extractor
+from catdog.feed import Resident
+from catdog.loop import Steps
+
+pytestmark = pytest.mark.tensorflow
+
+SIZES = [(40, 56)] * 5 + [(57, 33)] * 4
+# The last column: how far the eager ``model(x)`` may be off. It rounds convolutions otherwise than
+# any graph does (1e-6), and now and then that lands on the other side of a float16 or bfloat16.
+CASES = [
+    ("squash", "float16", "float32", 2e-4),
+    ("squash", "float32", "mixed_bfloat16", 2e-3),
+    ("crop", "float32", "float32", 1e-5),
+    ("pad", "float16", "mixed_bfloat16", 2e-3),
+]
+
+CHILD = """
+import sys
+import keras, numpy as np, tensorflow as tf
+folder = sys.argv[1]
+groups = np.load(folder + "/photos.npz", allow_pickle=False)
+found = {}
+for i in range(int(sys.argv[2])):
+    model = keras.saving.load_model(f"{folder}/{i}.keras", safe_mode=True)
+    spec = tf.TensorSpec((None, None, None, 3), tf.uint8)
+    ways = {
+        "call": lambda x: model(x),
+        "predict": lambda x: model.predict(x, verbose=0),
+        "function": tf.function(lambda x: model(x), input_signature=[spec]),
+    }
+    for way, compute in ways.items():
+        parts = [np.asarray(compute(groups[name])) for name in ("first", "second")]
+        found[f"{i} {way}"] = np.concatenate(parts)
+assert not any(name.split(".")[0] == "catdog" for name in sys.modules)
+np.savez(folder + "/found.npz", **found)
+"""
+
+
+@dataclass(frozen=True)
+class Saved:
+    path: Path
+    expected: np.ndarray
+    whole: keras.Model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def photos(folder):
+    return drawn(folder, SIZES)
+
+
+@pytest.fixture(scope="module")
+def built():
+    return enliven(build(image_size=32))
+
+
+@pytest.fixture(scope="module")
+def saved(folder, photos, built):
+    made = []
+    for i, (resize, dtype, precision, _) in enumerate(CASES):
+        facts = {"weights": built.weights_hash, "resize": resize}
+        layers = pipeline.preprocessing(32, resize, built.scaling)
+        extractor = Extractor(backbone.prefix(built, pooling="avg"), layers, facts, dtype, 4)
+        feed = Resident(ensure(folder / "cache", extractor, photos))
+        trained = head.build(
+            (1280,), 3, units=[8] if i % 2 else [], dropout=0.5, precision=precision, seed=i
+        )
+        steps = Steps(trained, optimizer.build("adam", 1e-3), batch_size=4)
+        fit.fit(steps, feed, feed, epochs=2, rng=np.random.default_rng(0))
+        whole = model.stitch(layers, extractor.prefix, trained, features_dtype=dtype)
+        whole.save(folder / f"{i}.keras")
+        made.append(Saved(folder / f"{i}.keras", evaluate.predict(trained, feed), whole))
+    return made
+
+
+@pytest.fixture(scope="module")
+def found(folder, photos, saved):
+    """What a fresh process makes of the files, without catdog."""
+    pixels = [shown(photo) for photo in photos]
+    np.savez(folder / "photos.npz", first=np.stack(pixels[:5]), second=np.stack(pixels[5:]))
+    subprocess.run(
+        [sys.executable, "-P", "-c", CHILD, str(folder), str(len(saved))],
+        check=True, cwd=folder, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, timeout=200,
+    )  # fmt: skip
+    return np.load(folder / "found.npz", allow_pickle=False)
+
+
+@pytest.mark.parametrize("way", ["call", "predict", "function"])
+@pytest.mark.parametrize("case", range(len(CASES)), ids=["-".join(case[:3]) for case in CASES])
+def test_the_file_predicts_what_the_run_predicted(saved, found, case, way):
+    expected = saved[case].expected
+    assert np.ptp(expected, 0).max() > 0.02
+    tolerance = CASES[case][3] if way == "call" else 1e-5
+    np.testing.assert_allclose(found[f"{case} {way}"], expected, atol=tolerance)
+
+
+def test_it_takes_and_gives_what_design_says(saved):
+    for item in saved:
+        assert item.whole.input_shape == (None, None, None, 3)
+        assert item.whole.input.dtype == "uint8"
+        assert (item.whole.output_shape, item.whole.output.dtype) == ((None, 3), "float32")
+        names = [layer.name for layer in item.whole.layers]
+        assert names == ["photos", "scaling", "resizing", "prefix", "stored", "loaded", "head",
+                         "probabilities"]  # fmt: skip
+
+
+def test_the_file_holds_the_weights_and_little_else(saved, built):
+    for item in saved:
+        with zipfile.ZipFile(item.path) as archive:
+            assert len(archive.namelist()) == 3
+            config = json.loads(archive.read("config.json"))
+        assert not config.get("compile_config")
+        text = json.dumps(config)
+        assert "Lambda" not in text
+        assert "catdog" not in text.replace('"name": "catdog"', "")
+        weights = 4 * item.whole.count_params()
+        assert weights > 4 * built.model.count_params()
+        assert weights < item.path.stat().st_size < 1.5 * weights
+
+
+def test_dropout_rests_however_it_is_called(saved, photos):
+    pixels = np.stack([shown(photo) for photo in photos[:5]])
+    for item in saved:
+        again = [item.whole(pixels).numpy() for _ in range(2)]
+        np.testing.assert_array_equal(*again)
+        np.testing.assert_allclose(again[0], item.expected[:5], atol=2e-3)
