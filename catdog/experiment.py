@@ -278,7 +278,7 @@ def _test_rates(
 ) -> lr_range.Curve:
     choice = settings.lr_range
     with progress.track("LR range test", choice.steps) as advance:
-        return lr_range.run(
+        curve = lr_range.run(
             _steps(settings, manifest, trained, choice.min_lr),
             train,
             min_lr=choice.min_lr,
@@ -287,6 +287,9 @@ def _test_rates(
             rng=np.random.default_rng([settings.seed, 1]),
             on_step=lambda: advance(1),
         )
+        if curve.diverged:
+            advance(choice.steps - len(curve.lr), f"blew up at {curve.lr[-1]:.1e}")
+        return curve
 
 
 def _apply(settings: Settings, suggestions: dict[str, float]) -> Settings:

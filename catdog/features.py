@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 from filelock import Timeout
 
-from catdog import decode, pipeline
+from catdog import decode, formats, pipeline
 from catdog.errors import ConfigError, DataError
 from catdog.manifest import Photo
 from catdog.photos import write_atomically
@@ -63,7 +63,7 @@ class Extractor:
     def recipe(self, policy: str, view: int, seed: int) -> dict[str, Any]:
         """Return all that a stored row depends on, but the photo."""
         return {
-            "format": FORMAT,
+            "format": [FORMAT, formats.VERSION],
             "decode": decode.RULE,
             "resize rule": pipeline.RESIZE_RULE,
             **self.facts,

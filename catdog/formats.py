@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
+VERSION = 2
+"""Part of remembered verdicts' and stored features' keys: raise it when a verdict changes."""
+
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused as bombs: decoded they take over 300 MB each."""
 

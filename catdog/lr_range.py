@@ -8,7 +8,8 @@ batch i, before its step, the smoothed loss is the bias-corrected moving average
 and the test stops when s_i passes 4 times the lowest s so far, or is not finite. Suggestions:
 
     minimum   a tenth of the rate where s is lowest
-    steep     the rate in the middle of the tenth of the steps over which s falls most
+    steep     the rate in the middle of the tenth of the steps over which s falls most, the
+              first tenth left out
     valley    half way down the longest fall of s, as fastai has it: the longest decreasing
               subsequence of s says where the fall ends and, by its length, where it starts (not
               by its first element, which noise puts far to the left): the robust one
@@ -146,11 +147,11 @@ def suggest(lr: np.ndarray, curve: np.ndarray) -> dict[str, float]:
         return {"valley": math.nan, "steep": math.nan, "minimum": math.nan}
     lowest = int(np.argmin(curve))
     width = max(1, len(curve) // 10)  # neighbouring points differ by noise, mostly
-    fall = curve[width:] - curve[:-width]
+    fall = curve[2 * width :] - curve[width:-width]  # the first tenth is averaged over too few
     start, end = _longest_fall(curve)
     return {
         "valley": float(lr[(start + end) // 2]),
-        "steep": float(lr[int(np.argmin(fall)) + width // 2]),
+        "steep": float(lr[int(np.argmin(fall)) + width + width // 2]),
         "minimum": float(lr[lowest] / 10),
     }
 

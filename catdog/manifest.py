@@ -198,10 +198,9 @@ def _keep(photos: list[Photo], limit: int | None, seed: int) -> list[Photo]:
         return photos
     kept: list[Photo] = []
     for label in {photo.label for photo in photos}:
-        own = [photo for photo in photos if photo.label == label]
+        own = {photo.sha256: photo for photo in photos if photo.label == label}  # no copies
         # another hash than the split's, or a small limit would keep test photos only
-        own.sort(key=lambda photo: position(f"limit {photo.sha256}", seed))
-        kept += own[:limit]
+        kept += sorted(own.values(), key=lambda p: position(f"limit {p.sha256}", seed))[:limit]
     return sorted(kept, key=lambda photo: (photo.sha256, photo.path))
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import tempfile
 import warnings
 from collections.abc import Iterable
@@ -21,6 +22,9 @@ from typing import NamedTuple
 from catdog import formats
 from catdog.errors import DataError
 from catdog.progress import Progress
+
+UMASK = os.umask(0)
+os.umask(UMASK)
 
 READY_SPLITS = {
     "train": "train",
@@ -59,7 +63,7 @@ def find_in_folders(root: Path) -> list[Found]:
     """List the files of class folders, or of train/val/test with class folders inside.
 
     Raises:
-        DataError: the folder is missing, or holds no class folders.
+        DataError: the folder is missing, holds no class folders, or mixes them with splits.
     """
     folders = _subfolders(root)
     while len(folders) == 1 and _subfolders(folders[0]):
@@ -72,6 +76,13 @@ def find_in_folders(root: Path) -> list[Found]:
             for label in _subfolders(folder)
             for path in _files(label)
         ]
+    if len(ready) > 1:
+        others = ", ".join(folder.name for folder in folders if folder not in ready)
+        raise DataError(
+            root,
+            f"ready-made splits stand beside other folders ({others})",
+            "Leave only train, val and test there, or only class folders",
+        )
     if not folders:
         raise DataError(
             root, "no class folders in it", "Expected <class>/<photo>, one folder per class"
@@ -128,7 +139,7 @@ def check_all(
     paths = list(paths)
     root = os.path.commonpath(paths) if paths else ""
     name = hashlib.sha256(root.encode()).hexdigest()[:16]
-    memory = cache_dir / "index" / f"{name}.json"
+    memory = cache_dir / "index" / f"{name}-{formats.VERSION}.json"
     known = _recall(memory)
     stamps = [_stamp(path) for path in paths]
     todo = [i for i, path in enumerate(paths) if known.get(path, ("",))[0] != stamps[i]]
@@ -181,6 +192,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     descriptor, scratch = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(descriptor, "wb") as out:
         out.write(data)
+    os.chmod(scratch, 0o666 & ~UMASK)  # mkstemp's files are for their owner alone
     os.replace(scratch, path)
 
 
@@ -195,6 +207,8 @@ def check(path: str, cache_dir: Path) -> Verdict:
     A photo that TensorFlow decodes unlike Pillow (TIFF, 16-bit PNG, ...) is converted to PNG.
     """
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # to read a pipe would wait for ever
+            return Verdict("", 0, problem="unreadable: not a regular file")
         data = Path(path).read_bytes()
     except OSError as error:
         return Verdict("", 0, problem=f"unreadable: {error.strerror}")

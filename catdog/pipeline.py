@@ -73,10 +73,13 @@ def batches(
         np.broadcast_to(np.asarray(views, np.int32), len(photos)),
         np.array([_photo_seed(photo.sha256, seed) for photo in photos], np.int32),
     )
+    turned = any(photo.orientation != 1 for photo in photos)  # to turn none costs 3 % of the time
     augmented = policy != "none" and bool(np.any(views))
 
     def load(source: tf.Tensor, turn: tf.Tensor, view: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
-        photo = orient(decode(tf.io.read_file(source)), turn)
+        photo = decode(tf.io.read_file(source))
+        if turned:
+            photo = orient(photo, turn)
         if augmented:
             photo = augment.apply(photo, policy, view, own)
         for layer in layers:

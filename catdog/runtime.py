@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -29,6 +30,8 @@ def load_tensorflow() -> None:
     with _stderr_kept_back():
         import keras  # noqa: F401
         import tensorflow  # noqa: F401
+    # it warns that functions are traced anew, as those of every run in a process must be
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 @contextlib.contextmanager

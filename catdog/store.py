@@ -83,15 +83,14 @@ class Store:
                 os.pwrite(rows.fileno(), value.tobytes(), row * self.row_bytes)
                 os.pwrite(index.fileno(), record.tobytes(), row * RECORD.itemsize)
 
-    def read(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    def read(self, rows: np.ndarray) -> np.ndarray:
         """Copy rows out of the memory map, block by block so that its pages do not pile up.
 
         Args:
             rows: (n,) int64 row numbers.
-            out: (n, *shape) array to fill; null makes one.
         """
         data = self._map()
-        out = np.empty((len(rows), *self.shape), self.dtype) if out is None else out
+        out = np.empty((len(rows), *self.shape), self.dtype)
         flat = out.reshape(len(rows), data.shape[1])  # -1 fails where no row is asked for
         start = 0
         for block in self._blocks(rows):

@@ -295,3 +295,22 @@ def test_a_missing_folder_and_an_empty_one_are_refused(tmp_path: Path, find: obj
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="empty: no (class folders|files named like cat.0.jpg)"):
         find(tmp_path / "empty")  # type: ignore[operator]
+
+
+def test_splits_beside_other_folders_are_refused(tmp_path: Path) -> None:
+    for name in ("train/cat", "train/dog", "test/cat", "docs"):
+        draw(tmp_path / name / "a.png")
+    with pytest.raises(DataError, match="docs"):
+        find_in_folders(tmp_path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert check(str(tmp_path / "pipe.jpg"), tmp_path).problem == "unreadable: not a regular file"
+
+
+def test_written_files_follow_the_umask(tmp_path: Path) -> None:
+    photos.write_atomically(tmp_path / "a", b"")
+    plain = tmp_path / "b"
+    plain.touch()
+    assert (tmp_path / "a").stat().st_mode == plain.stat().st_mode

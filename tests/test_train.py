@@ -286,6 +286,7 @@ def test_a_quiet_run_says_nothing_but_its_progress(repeats) -> None:
     assert [line for line in repeats["pasted"].err.splitlines() if line and not
             line.startswith(stages)] == []  # fmt: skip
     assert "test" in repeats["pasted"].out
+    assert "WARNING" not in repeats["swept"].out + repeats["swept"].err
 
 
 def test_a_sweep_makes_one_run_each(lab: Lab, repeats) -> None:
@@ -364,6 +365,7 @@ def test_plateau_with_smoothed_labels_and_both_flips(ask: Ask, lab: Lab) -> None
         schedule__patience=1,
         optimizer="sgd",
         optimizer__lr=30,
+        trainer__epochs=5,
         trainer__label_smoothing=0.2,
         evaluation__tta="flip",
         augment="flip",
@@ -393,7 +395,7 @@ class Refusal:
 
 
 REFUSING = """
-import contextlib, io, json, os, sys
+import contextlib, io, json, os, sys, traceback
 from hydra.core.global_hydra import GlobalHydra
 from catdog import train
 
@@ -411,6 +413,9 @@ for name, (place, words) in json.load(sys.stdin).items():
             if isinstance(status, str):  # what the interpreter does with it
                 print(status, file=sys.stderr)
                 status = 1
+        except BaseException:
+            traceback.print_exc()
+            status = 1
     answers[name] = [status, out.getvalue(), err.getvalue(), "tensorflow" in sys.modules]
 json.dump(answers, sys.stdout)
 """
