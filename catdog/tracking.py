@@ -6,7 +6,9 @@ import contextlib
 import logging
 import os
 import shlex
+import shutil
 import socket
+import sys
 import tempfile
 import time
 import warnings
@@ -105,7 +107,7 @@ class Tracker:
         page = f"/#/experiments/{self.experiment_id}/runs/{run_id}"
         if self.uri.startswith("http"):
             return self.uri.rstrip("/") + page
-        command = f"mlflow ui --backend-store-uri {shlex.quote(self.uri)}"
+        command = f"{_program('mlflow')} ui --backend-store-uri {shlex.quote(self.uri)}"
         return f"{command}\nhttp://127.0.0.1:5000{page}"
 
     def _bury_dead_runs(self) -> None:
@@ -118,6 +120,14 @@ class Tracker:
             owner = run.data.tags[OWNER]
             if owner != _owner(int(owner.split()[1])):
                 self.client.set_terminated(run.info.run_id, status="KILLED")
+
+
+def _program(name: str) -> str:
+    """Return how to call a program of this environment, which need not be activated."""
+    beside = Path(sys.executable).parent / name
+    if shutil.which(name) or not beside.exists():
+        return name
+    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
 
 
 def _owner(pid: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 import shlex
 import subprocess
@@ -181,6 +182,14 @@ class Lab:
     def _hydra(self, name: str, job: str) -> str:
         return str(self.folder / "hydra" / name / job)
 
+    def stamps(self) -> dict[str, tuple[int, str]]:
+        """Return time and hash of the feature store's files."""
+        files = sorted((self.folder / "cache/features").rglob("*.bin"))
+        return {
+            str(path): (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
+            for path in files
+        }
+
     def runs(self) -> list[Run]:
         """Return all its runs."""
         import mlflow
@@ -303,3 +312,23 @@ def pair(lab: Lab) -> Mapping[str, Run]:
 def first(pair: Mapping[str, Run]) -> Run:
     """A run with everything on."""
     return pair["first"]
+
+
+@pytest.fixture(scope="session")
+def before(first: Run, lab: Lab) -> dict[str, tuple[int, str]]:
+    """The feature store as the first run left it."""
+    return lab.stamps()
+
+
+@pytest.fixture(scope="session")
+def sweeping(lab: Lab, before: dict[str, Any]) -> Iterator[subprocess.Popen[str]]:
+    """A sweep that runs while other tests use one core only; test_train.py waits for it."""
+    words = lab.overrides(
+        optimizer__lr="1e-3,1e-2",
+        tracking__log_model="never",
+        lr_range__enabled="false",
+        trainer__epochs=2,
+    )
+    process = lab.start("swept", "-m", *words)
+    yield process
+    process.kill()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Ended, Lab, Run, ended, rows_of, succeeded, wait_for
+from conftest import Ended, Lab, Run, ended, environment, rows_of, succeeded, wait_for
 
 RECORD_BYTES = 36
 """Of a row in a store's index: a SHA-256 and a CRC-32."""
@@ -48,7 +50,7 @@ def test_two_runs_on_an_empty_store_do_the_work_once(pair: Mapping[str, Run], la
 
 @dataclass(frozen=True)
 class Struck:
-    """What two faults left: an interrupted run, and a killed one with its continuation."""
+    """What two faults left: an interrupted run, and a killed one, its command pasted again."""
 
     interrupted: Ended
     killed_at: int
@@ -60,7 +62,7 @@ class Struck:
 @pytest.fixture(scope="module")
 def struck(pair: Mapping[str, Run], lab: Lab) -> Struck:
     other = lab.folder / "other"
-    words = lab.overrides(features__dir=other, features__batch_size=2, tracking__log_model="never")
+    words = lab.overrides(features__dir=other, features__batch_size=2)
     victim = lab.start("victim", *words)
     endless = lab.start(
         "endless",
@@ -73,7 +75,7 @@ def struck(pair: Mapping[str, Run], lab: Lab) -> Struck:
         assert ended(victim).status == -signal.SIGKILL
         killed_at = rows_in(other)
         then = bytes_of(other, "rows.bin"), bytes_of(other, "index.bin")
-        again = lab.start("victim-again", *words)
+        again = pasted(lab, lab.found("victim").tags["catdog.command"])
         started.append(again)
         wait_for(lambda: epochs(lab, "endless") > 1, process=endless, every=0.3)
         endless.send_signal(signal.SIGINT)
@@ -83,6 +85,20 @@ def struck(pair: Mapping[str, Run], lab: Lab) -> Struck:
         for process in started:
             process.kill()
     return Struck(interrupted, killed_at, *then, continued)
+
+
+def pasted(lab: Lab, command: str) -> subprocess.Popen[str]:
+    """Run a command as a person would, in another folder and with Hydra's files kept here."""
+    elsewhere = lab.folder / "home"
+    place = shlex.quote(f"hydra.run.dir={lab.folder}/hydra/victim-again")
+    return subprocess.Popen(
+        ["sh", "-c", f"exec {command} {place}"],
+        cwd=elsewhere,
+        env=environment(elsewhere, lab.fonts),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def epochs(lab: Lab, name: str) -> int:
@@ -124,10 +140,14 @@ def test_the_same_command_goes_on_where_it_was_killed(struck: Struck, lab: Lab) 
     assert "Features of" in struck.again.err
 
 
-def test_its_metrics_are_those_of_an_undisturbed_run(struck: Struck, first: Run, lab: Lab) -> None:
-    again = lab.found("victim-again")
+def test_the_pasted_command_gives_the_metrics_of_an_undisturbed_run(
+    struck: Struck, first: Run, lab: Lab
+) -> None:
+    again, victim = lab.found("victim-again"), lab.found("victim")
     assert again.status == "FINISHED"
     assert again.results() == first.results()
+    assert again.tags["catdog.command"] == victim.tags["catdog.command"]
+    assert again.params == victim.params
 
 
 def test_no_run_is_left_running(struck: Struck, lab: Lab) -> None:

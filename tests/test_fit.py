@@ -76,8 +76,10 @@ def test_history(feeds):
 
 
 def test_validation_metrics_are_those_of_the_weights_kept(feeds):
-    made = steps()
+    made = steps(rate=0.3)
     fitted = run(made, feeds, epochs=6)
+    assert fitted.best_epoch < 6
+    assert fitted.at_best("val/loss") == min(fitted.history["val/loss"])
     assert made.evaluate(feeds[1]) == (fitted.at_best("val/loss"), fitted.at_best("val/accuracy"))
 
 

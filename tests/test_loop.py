@@ -139,7 +139,7 @@ def test_log_probabilities_average_probabilities_over_views():
 
 def test_count_correct():
     scores = tf.constant([[0.1, 0.9], [0.8, 0.2], [0.5, 0.5]])
-    assert float(count_correct(scores, tf.constant([1, 1, 0]))) == 2
+    assert float(count_correct(scores, tf.constant([1, 0, 1]))) == 2
 
 
 def test_moving_average_of_the_weights():

@@ -106,7 +106,11 @@ def tests_photos(first: Run, lab: Lab) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def said(
-    first: Run, lab: Lab, tests_photos: list[Path], tmp_path_factory: pytest.TempPathFactory
+    first: Run,
+    lab: Lab,
+    tests_photos: list[Path],
+    tmp_path_factory: pytest.TempPathFactory,
+    sweeping: object,
 ) -> dict[str, Any]:
     """What the model answered in a process without catdog."""
     folder = tmp_path_factory.mktemp("client")

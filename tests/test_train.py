@@ -7,7 +7,6 @@ import json
 import math
 import re
 import resource
-import shlex
 import shutil
 import subprocess
 import sys
@@ -218,57 +217,20 @@ def test_the_model_is_what_the_contract_says(best, first: Run) -> None:
     assert len(first.models) == 1
 
 
-# === repeats: a pasted command, other threads, a sweep ===
+# === repeats: other threads, a sweep; test_faults.py pastes a command ===
 
 
 @pytest.fixture(scope="module")
-def stamps(first: Run, lab: Lab) -> dict[str, tuple[int, str]]:
-    """Time and hash of the store's files before anything is repeated."""
-    return stamped(lab)
+def swept(sweeping: subprocess.Popen[str]) -> Ended:
+    """A sweep over two learning rates on the first run's store."""
+    return succeeded(sweeping)
 
 
-def stamped(lab: Lab) -> dict[str, tuple[int, str]]:
-    files = sorted((lab.folder / "cache/features").rglob("*.bin"))
-    return {
-        str(path): (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
-        for path in files
-    }
-
-
-@pytest.fixture(scope="module")
-def repeats(first: Run, lab: Lab, stamps) -> dict[str, Ended]:
-    """The first run's command pasted into a shell, beside a sweep over two learning rates."""
-    place = lab.folder / "hydra" / "pasted"
-    pasted = subprocess.Popen(
-        ["sh", "-c", f"{first.tags['catdog.command']} hydra.run.dir={shlex.quote(str(place))}"],
-        cwd=lab.folder,
-        env=environment(lab.folder / "home", lab.fonts),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    words = lab.overrides(
-        optimizer__lr="1e-3,1e-2",
-        tracking__log_model="never",
-        lr_range__enabled="false",
-        trainer__epochs=2,
-    )
-    sweep = lab.start("swept", "-m", *words)
-    return {"pasted": succeeded(pasted), "swept": succeeded(sweep)}
-
-
-def test_the_pasted_command_repeats_the_run_to_the_last_bit(first: Run, lab: Lab, repeats) -> None:
-    again = lab.found("pasted")
-    assert again.id != first.id
-    assert again.results() == first.results()
-    assert again.tags["catdog.command"] == first.tags["catdog.command"]
-    assert again.params == first.params
-
-
-def test_the_second_run_takes_its_features_from_the_store(lab: Lab, stamps, repeats) -> None:
-    assert stamps
-    assert stamps.items() <= stamped(lab).items()
-    assert "Features of" not in repeats["pasted"].err
+def test_later_runs_take_their_features_from_the_store(lab: Lab, before, swept: Ended) -> None:
+    assert before
+    assert before.items() <= lab.stamps().items()
+    assert "Features of" not in swept.err
+    assert "Checking photos" not in swept.err
 
 
 def test_two_at_once_and_other_threads_give_the_same_metrics(pair: Mapping[str, Run]) -> None:
@@ -281,15 +243,14 @@ def test_the_model_is_not_logged_if_not_wanted(pair: Mapping[str, Run]) -> None:
     assert (pair["alone"].artifacts / "checkpoints/best.keras").is_file()
 
 
-def test_a_quiet_run_says_nothing_but_its_progress(repeats) -> None:
-    stages = ("LR range test", "Training")
-    assert [line for line in repeats["pasted"].err.splitlines() if line and not
-            line.startswith(stages)] == []  # fmt: skip
-    assert "test" in repeats["pasted"].out
-    assert "WARNING" not in repeats["swept"].out + repeats["swept"].err
+def test_runs_say_nothing_but_their_progress_and_result(swept: Ended) -> None:
+    lines = [line for line in swept.err.splitlines() if line]
+    assert [line[:9] for line in lines] == ["Training "] * 2
+    assert swept.out.count("trained weights") == 2
+    assert "WARNING" not in swept.out
 
 
-def test_a_sweep_makes_one_run_each(lab: Lab, repeats) -> None:
+def test_a_sweep_makes_one_run_each(lab: Lab, swept: Ended) -> None:
     low, high = (lab.found("swept", str(number)) for number in (0, 1))
     assert [run.params["optimizer.lr"] for run in (low, high)] == ["0.001", "0.01"]
     assert [run.status for run in (low, high)] == ["FINISHED", "FINISHED"]
