@@ -21,12 +21,15 @@ REAL_PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data"
 UNSET = ("MLFLOW_", "KERAS_", "CATDOG_", "HYDRA_", "TF_NUM_", "OMP_NUM_")
 """Environment variables, by prefix, that would change what a run does or where it writes."""
 
+PIP_CONFIG = Path.home() / ".config" / "pip" / "pip.conf"
 PHOTOS_PER_CLASS = 40
 
 
 def environment(home: Path, matplotlib: Path) -> dict[str, str]:
     """Return the environment of a machine whose user has nothing configured."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(UNSET)}
+    if PIP_CONFIG.is_file():  # it may name the only package index that this machine reaches
+        kept.setdefault("PIP_CONFIG_FILE", str(PIP_CONFIG))
     return {
         **kept,
         "HOME": str(home),

@@ -27,6 +27,7 @@ def two(*of_second):
         (two(0.95, 0.97), [1, 0], 0.46),
         # 0.61 and 0.65 in [9/15, 10/15), 0.9 in [13/15, 14/15): (2 |1 - 0.63| + |0 - 0.9|) / 3
         (two(0.61, 0.35, 0.9), [1, 0, 0], (2 * 0.37 + 0.9) / 3),
+        (two(0.61, 0.68), [1, 0], (0.39 + 0.68) / 2),  # 10/15 lies between them
         (two(1.0, 0.0, 1.0), [1, 0, 1], 0),
         (two(1.0, 1.0), [0, 0], 1),
         (np.full((4, 4), 0.25), [0, 1, 2, 3], 0),
@@ -45,6 +46,12 @@ def test_ece(probabilities, labels, ece):
         (two(0.5, 0.5), [0, 1], 0.5),
         # one-vs-rest, by hand: class 0 wins 2 of 2 pairs, 1 wins 2 of 2, 2 wins 1 of 2
         ([[0.8, 0.1, 0.1], [0.1, 0.6, 0.3], [0.3, 0.5, 0.2]], [0, 1, 2], (1 + 1 + 0.5) / 3),
+        # two of class 0: 3 of 4 pairs, 3 of 3, 1.5 of 3; each class counts alike
+        (
+            [[0.8, 0.1, 0.1], [0.2, 0.3, 0.5], [0.1, 0.6, 0.3], [0.3, 0.4, 0.3]],
+            [0, 0, 1, 2],
+            (3 / 4 + 3 / 3 + 1.5 / 3) / 3,
+        ),
         ([[0.8, 0.1, 0.1], [0.1, 0.6, 0.3]], [0, 1], math.nan),
         (two(0.3, 0.4), [1, 1], math.nan),
         (two(0.3, math.nan), [1, 0], math.nan),
@@ -66,8 +73,8 @@ def test_loss_and_accuracy():
 
 def test_confusion_rows_are_true():
     probabilities = np.eye(3)[[0, 0, 1, 1]]
-    table = evaluate.confusion(probabilities, np.array([0, 1, 1, 0]))
-    np.testing.assert_array_equal(table, [[1, 1, 0], [1, 1, 0], [0, 0, 0]])
+    table = evaluate.confusion(probabilities, np.array([0, 1, 1, 1]))
+    np.testing.assert_array_equal(table, [[1, 0, 0], [1, 2, 0], [0, 0, 0]])
 
 
 def test_worst_mistakes_come_first():

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_feed import stored
 from test_fit import clusters
@@ -147,6 +147,7 @@ def test_nan_ends_it(tmp_path):
     assert np.isfinite(np.concatenate([v.numpy().ravel() for v in steps.model.weights])).all()
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=60))
 def test_smoothing_is_the_documented_formula(losses):
     b = 0.9
@@ -157,7 +158,7 @@ def test_smoothing_is_the_documented_formula(losses):
     found = lr_range.smooth(np.array(losses))
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
     constant = lr_range.smooth(np.full(20, losses[0]))
-    np.testing.assert_allclose(constant, losses[0], rtol=1e-9)
+    np.testing.assert_allclose(constant, losses[0], rtol=1e-9, atol=1e-12)
 
 
 # === Suggestions ===
@@ -185,6 +186,8 @@ def test_steep_is_where_it_is_steepest():
     at = np.arange(101.0)
     found = lr_range.suggest(LR, 1 / (1 + np.exp((at - 63) / 3)))
     assert found["steep"] == pytest.approx(LR[63])
+    noisy = np.where(at < 6, 9 - at, 1) + curve()  # averaged over a handful of batches
+    assert LR[40] < lr_range.suggest(LR, noisy)["steep"] < LR[70]
 
 
 @pytest.mark.parametrize("fall", [(20, 60), (40, 70), (60, 90), (75, 95)])
@@ -200,6 +203,8 @@ def test_valley_lies_in_the_fall(fall, noise):
 def test_valley_is_of_the_longest_fall_not_of_the_deepest():
     apart = np.concatenate([np.linspace(1, 0.9, 60), np.linspace(5, 2, 41)])
     assert lr_range.suggest(LR, apart)["valley"] == pytest.approx(LR[59 // 2])
+    outlier = np.concatenate([[1.0, 0.01], np.linspace(1, 0.5, 99)])
+    assert lr_range.suggest(LR, outlier)["valley"] == pytest.approx(LR[(2 + 100) // 2])
 
 
 def test_noise_alone_stays_in_the_range():
