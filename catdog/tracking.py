@@ -69,7 +69,7 @@ class Tracker:
                 self.client = mlflow.MlflowClient(self.uri)
                 self.experiment_id = self._experiment(experiment, local)
             except (MlflowException, OSError) as error:
-                reason = str(error).splitlines()[0][:300]
+                reason = str(error).splitlines()[0].rsplit("Caused by ", 1)[-1][:300]
                 raise ConfigError(
                     "tracking.uri", self.uri, f"the MLflow store cannot be used: {reason}",
                     "tracking.uri=sqlite:////tmp/mlflow.db",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from catdog.settings import Settings
 
 VERBOSE = os.environ.get("HYDRA_FULL_ERROR") == "1"
+FILE_KEYS = ("data.path", "backbone.weights", "features.dir")
 STARTED = time.perf_counter()
 PROCESS = f"{os.getpid()}-{uuid.uuid4().hex[:4]}"
 """Part of Hydra's folder names, so that two runs of one second never share one."""
@@ -58,10 +59,19 @@ def _origin(cfg: DictConfig) -> Origin:
 
     job = HydraConfig.get()
     return Origin(
-        overrides=tuple(job.overrides.task),
+        overrides=tuple(absolute(override) for override in job.overrides.task),
         resolved=OmegaConf.to_yaml(cfg, resolve=True),
         hydra_dir=job.runtime.output_dir,
     )
+
+
+def absolute(override: str) -> str:
+    """Return an override whose file is named in full, so that it repeats from any folder."""
+    key, _, value = override.partition("=")
+    path = Path(value).expanduser()
+    if key not in FILE_KEYS or not value or path.is_absolute() or not path.exists():
+        return override
+    return f"{key}='{path.absolute()}'"
 
 
 def _run(settings: Settings, origin: Origin) -> float:

@@ -46,11 +46,11 @@ def test_ece(probabilities, labels, ece):
         (two(0.5, 0.5), [0, 1], 0.5),
         # one-vs-rest, by hand: class 0 wins 2 of 2 pairs, 1 wins 2 of 2, 2 wins 1 of 2
         ([[0.8, 0.1, 0.1], [0.1, 0.6, 0.3], [0.3, 0.5, 0.2]], [0, 1, 2], (1 + 1 + 0.5) / 3),
-        # two of class 0: 3 of 4 pairs, 3 of 3, 1.5 of 3; each class counts alike
+        # two photos of class 0: 3 of 4 pairs, 3 of 3, 2 of 3; each class counts alike
         (
-            [[0.8, 0.1, 0.1], [0.2, 0.3, 0.5], [0.1, 0.6, 0.3], [0.3, 0.4, 0.3]],
+            [[0.8, 0.1, 0.1], [0.2, 0.3, 0.5], [0.1, 0.7, 0.2], [0.3, 0.4, 0.3]],
             [0, 0, 1, 2],
-            (3 / 4 + 3 / 3 + 1.5 / 3) / 3,
+            (3 / 4 + 3 / 3 + 2 / 3) / 3,
         ),
         ([[0.8, 0.1, 0.1], [0.1, 0.6, 0.3]], [0, 1], math.nan),
         (two(0.3, 0.4), [1, 1], math.nan),

@@ -598,3 +598,22 @@ def test_hydra_full_error_shows_the_traceback(tmp_path: Path, monkeypatch) -> No
     assert asked.returncode == 1
     assert "Traceback" in asked.stderr
     assert "optimizer.lr=-1" in asked.stderr
+
+
+@pytest.mark.parametrize(
+    ("override", "kept"),
+    [
+        ("data.path=photos", False),
+        ("backbone.weights=photos", False),
+        ("data.path=/photos", True),
+        ("data.path=gone", True),
+        ("optimizer.lr=photos", True),
+        ("data.path=", True),
+    ],
+)
+def test_the_command_names_files_in_full(override: str, kept: bool) -> None:
+    from catdog.train import absolute
+
+    Path("photos").mkdir()
+    wanted = override if kept else f"{override.split('=')[0]}='{Path('photos').absolute()}'"
+    assert absolute(override) == wanted
