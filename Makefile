@@ -2,6 +2,7 @@
 # make test    build the same and run the tests
 # make check   lint, types and tests, as CI does
 PYTHON ?= python3
+EXTRAS ?= dev
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
@@ -11,7 +12,7 @@ INSTALLED := .venv/.installed
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	-$(BIN)/python -m catdog.weights
 	touch $@
 

@@ -243,7 +243,7 @@ def _fill(
                 todo, policy=work.policy, views=work.view, seed=work.seed
             ):
                 some = todo[done : done + len(batch)]
-                store.put([p.sha256 for p in some], _narrow(batch.numpy(), extractor.dtype, some))
+                store.put([p.sha256 for p in some], narrow(batch.numpy(), extractor.dtype, some))
                 done += len(some)
                 advance(len(some))
     finally:
@@ -269,12 +269,23 @@ def _unreadable(photos: Sequence[Photo], error: tf.errors.OpError) -> Exception:
     return error
 
 
-def _narrow(values: np.ndarray, dtype: str, photos: Sequence[Photo]) -> np.ndarray:
+def narrow(values: np.ndarray, dtype: str, photos: Sequence[Photo]) -> np.ndarray:
+    """Round float32 features to the store's dtype.
+
+    Raises:
+        ConfigError: names the first photo whose features it cannot hold.
+    """
     with np.errstate(over="ignore"):
-        narrow = values.astype(dtype)
-    good = np.isfinite(narrow).reshape(len(narrow), -1).all(axis=1)
+        rounded = values.astype(dtype)
+    good = np.isfinite(rounded).reshape(len(rounded), -1).all(axis=1)
     if not good.all():
         first = int(np.argmin(good))
+        if not np.isfinite(values[first]).all():
+            raise ConfigError(
+                "backbone.weights", "...",
+                f"they make features of {photos[first].path} that are no finite numbers",
+                "backbone.weights=imagenet",
+            )  # fmt: skip
         largest = np.abs(values[first]).max()
         raise ConfigError(
             "features.dtype",
@@ -282,7 +293,7 @@ def _narrow(values: np.ndarray, dtype: str, photos: Sequence[Photo]) -> np.ndarr
             f"the features of {photos[first].path} reach {largest:.3g}, more than it can hold",
             "features.dtype=float32",
         )
-    return narrow
+    return rounded
 
 
 def _require_space(store: Store, count: int) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
-from catdog.features import Extractor, FeatureSet
+from catdog.features import Extractor, FeatureSet, narrow
 from catdog.manifest import Photo
 from catdog.store import BLOCK_BYTES
 
@@ -172,7 +172,8 @@ class Live:
         )
         for i, features in enumerate(batches):
             part = labels[i * size : (i + 1) * size]
-            yield tf.cast(features, self._extractor.dtype), tf.constant(part)
+            values = narrow(features.numpy(), self._extractor.dtype, some[i * size :])
+            yield tf.constant(values), tf.constant(part)
 
 
 def _draw(rng: np.random.Generator, photos: int, views: int) -> tuple[np.ndarray, np.ndarray]:

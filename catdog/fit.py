@@ -121,5 +121,4 @@ def _epoch(steps: Steps, train: Feed, rng: np.random.Generator) -> dict[str, flo
 
 def learning_rate(optimizer: keras.optimizers.Optimizer) -> float:
     """Return the rate of the next step, also of a scheduled or loss-scaling optimizer."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    return float(keras.ops.convert_to_numpy(inner.learning_rate))
+    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))

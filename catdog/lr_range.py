@@ -28,12 +28,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from catdog.feed import Feed
-from catdog.fit import learning_rate
 from catdog.loop import Steps
 from catdog.photos import write_atomically
 
@@ -95,6 +93,7 @@ def run(
     kept = [variable.numpy() for variable in steps.model.variables]
     rates = np.geomspace(min_lr, max_lr, count)
     losses: list[float] = []
+    average, lowest = Average(), math.inf
     inner = getattr(steps.optimizer, "inner_optimizer", steps.optimizer)
     step = tf.function(
         lambda features, labels: steps.step(features, labels)[0], reduce_retracing=True
@@ -106,7 +105,9 @@ def run(
             inner.learning_rate = rate
             losses.append(float(step(features, labels)))
             on_step()
-            if _has_diverged(losses):
+            current = average.add(losses[-1])
+            lowest = min(lowest, current)
+            if not math.isfinite(losses[-1]) or current > DIVERGED * lowest:
                 break
     finally:
         for variable, value in zip(steps.model.variables, kept, strict=True):
@@ -125,18 +126,23 @@ def _batches(
                 yield tf.gather(chunk.features, batch), tf.gather(chunk.labels, batch)
 
 
+class Average:
+    """The bias-corrected exponential moving average, value by value."""
+
+    def __init__(self) -> None:
+        self._mean, self._count = 0.0, 0
+
+    def add(self, value: float) -> float:
+        """Take in a value and return the average."""
+        self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * value
+        self._count += 1
+        return self._mean / (1 - SMOOTHING**self._count)
+
+
 def smooth(loss: np.ndarray) -> np.ndarray:
     """Return the bias-corrected exponential moving average of (n,) losses."""
-    averages, mean = [], 0.0
-    for i, value in enumerate(loss):
-        mean = SMOOTHING * mean + (1 - SMOOTHING) * value
-        averages.append(mean / (1 - SMOOTHING ** (i + 1)))
-    return np.array(averages)
-
-
-def _has_diverged(losses: list[float]) -> bool:
-    curve = smooth(np.array(losses))
-    return not math.isfinite(losses[-1]) or curve[-1] > DIVERGED * np.nanmin(curve)
+    average = Average()
+    return np.array([average.add(value) for value in loss])
 
 
 def suggest(lr: np.ndarray, curve: np.ndarray) -> dict[str, float]:
@@ -163,13 +169,3 @@ def _longest_fall(curve: np.ndarray) -> tuple[int, int]:
         length[i] += length[:i][curve[:i] > curve[i]].max(initial=0)
     end = int(np.argmax(length))
     return end + 1 - int(length[end]), end
-
-
-def throw_away(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """Return an unbuilt copy of an optimizer, at a constant rate."""
-    config = optimizer.get_config()
-    inner = getattr(optimizer, "inner_optimizer", None)
-    if inner is None:
-        config["learning_rate"] = learning_rate(optimizer)
-        return type(optimizer).from_config(config)
-    return type(optimizer)(throw_away(inner))

@@ -22,8 +22,8 @@ def preprocessing(
 ) -> list[keras.layers.Layer]:
     """Build the layers from uint8 photos to the backbone's input; the saved model has the same.
 
-    Both are float32: Keras' Resizing rounds uint8 when called eagerly. Scaling comes first, so
-    that ``pad`` fills with the middle of the backbone's input range.
+    Both are float32: Keras' Resizing rounds uint8 when called eagerly. ``pad`` fills
+    with 0 after scaling: mid grey, or black for networks that scale inside.
 
     Args:
         image_size: Side of the square result, in pixels.

@@ -23,11 +23,12 @@ def enliven(built):
     norms = [x for x in built.model.layers if isinstance(x, keras.layers.BatchNormalization)]
     size = built.model.input_shape[1]
     noise = np.random.default_rng(0).uniform(-1, 1, (24, size, size, 3)).astype(np.float32)
+    kept = [(norm.trainable, norm.momentum) for norm in norms]
     for norm in norms:
         norm.trainable, norm.momentum = True, 0.0
     built.model(noise, training=True)
-    for norm in norms:
-        norm.trainable, norm.momentum = False, 0.99
+    for norm, (trainable, momentum) in zip(norms, kept, strict=True):
+        norm.trainable, norm.momentum = trainable, momentum
     return built
 
 

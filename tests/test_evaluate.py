@@ -8,7 +8,7 @@ import pytest
 from test_feed import part, stored
 from test_loop import model, softmax
 
-from catdog import evaluate
+from catdog import evaluate, head
 from catdog.feed import Resident, Streamed
 
 pytestmark = pytest.mark.tensorflow
@@ -113,3 +113,13 @@ def test_predictions_are_mean_probabilities(tmp_path, views, ram):
     each = [softmax(net(x.astype(np.float32)).numpy()) for x in rows[:views]]
     np.testing.assert_allclose(found, np.mean(each, 0), rtol=1e-4)
     assert (found.dtype, found.shape) == (np.float32, (50, 3))
+
+
+def test_wide_features_are_predicted_piece_by_piece(tmp_path):
+    """Four rows at a time here, so that float32 copies of a flat feature map stay small."""
+    rows = np.zeros((1, 9, 2**22), np.float16)
+    rows[0, :, 0] = np.arange(9)
+    net = head.build(rows.shape[2:], 2)
+    kernel = net.weights[0].numpy()
+    found = evaluate.predict(net, Resident(stored(tmp_path, rows, np.zeros(9))))
+    np.testing.assert_allclose(found, softmax(rows[0, :, :1] @ kernel[:1]), rtol=1e-5)
