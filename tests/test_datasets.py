@@ -71,8 +71,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.skipif(HAS_TFDS, reason="tensorflow-datasets is installed")
-def test_without_the_extra_the_error_names_it(tmp_path: Path) -> None:
+def test_without_the_extra_the_error_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)  # as if it were not installed
     with pytest.raises(ConfigError) as caught:
         data.prepare(Data(name="tfds"), tmp_path / "cache", Progress())
     assert str(caught.value) == (
