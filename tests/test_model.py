@@ -114,7 +114,7 @@ def found(folder, photos, saved):
     pixels = [shown(photo) for photo in photos]
     np.savez(folder / "photos.npz", first=np.stack(pixels[:5]), second=np.stack(pixels[5:]))
     subprocess.run(
-        [sys.executable, "-P", "-c", CHILD, str(folder), str(len(saved))],
+        [sys.executable, "-c", CHILD, str(folder), str(len(saved))],
         check=True, cwd=folder, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, timeout=200,
     )  # fmt: skip
     return np.load(folder / "found.npz", allow_pickle=False)

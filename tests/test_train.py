@@ -326,7 +326,7 @@ def test_plateau_with_smoothed_labels_and_both_flips(ask: Ask, lab: Lab) -> None
         schedule__patience=1,
         optimizer="sgd",
         optimizer__lr=30,
-        trainer__epochs=5,
+        trainer__epochs=12,
         trainer__label_smoothing=0.2,
         evaluation__tta="flip",
         augment="flip",
