@@ -17,7 +17,8 @@ from catdog.errors import DataError
 from catdog.progress import Progress
 
 UNREADABLE = (
-    zipfile.BadZipFile, zlib.error, LZMAError, EOFError, NotImplementedError, RuntimeError
+    zipfile.BadZipFile, zlib.error, LZMAError, EOFError, NotImplementedError, RuntimeError,
+    ValueError,  # an entry called "." on Python 3.13
 )  # fmt: skip
 
 
