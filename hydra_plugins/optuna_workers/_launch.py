@@ -1,0 +1,241 @@
+"""Starts the workers: threads of this process, or one Hydra job each under any launcher."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import logging
+import os
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from hydra._internal.callbacks import Callbacks as HydraCallbacks
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext
+from omegaconf import DictConfig, open_dict, read_write
+
+from hydra_plugins.optuna_workers import _job, _stop
+from hydra_plugins.optuna_workers._callbacks import Callbacks
+from hydra_plugins.optuna_workers._plan import Plan
+from hydra_plugins.optuna_workers._process import GRACE, Answer, Request
+from hydra_plugins.optuna_workers._worker import Children, Worker
+
+if TYPE_CHECKING:
+    from hydra_plugins.optuna_workers._session import Session
+    from hydra_plugins.optuna_workers._watch import Watch
+
+log = logging.getLogger(__name__)
+
+MAX_RELAUNCHES = 3
+"""How often a launcher may break down without a trial having ended in between."""
+
+
+class Inline:
+    """Runs trials in this process, for debuggers."""
+
+    def __init__(self, work: _job.Work) -> None:
+        self._work = work
+
+    def run(self, request: Request, ask: Any) -> Answer:
+        """Run one."""
+        answer = _job.run(self._work, replace(request, output="terminal"), ask)
+        if answer.state == "INTERRUPTED":
+            raise KeyboardInterrupt
+        return answer
+
+    def interrupt(self) -> None:
+        """Nothing runs beside the caller."""
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+
+class Launched:
+    """The workers of one command."""
+
+    def __init__(self, plan: Plan, work: _job.Work) -> None:
+        self._work = work
+        self._basic = is_basic(work.config.hydra.launcher)
+        self._inline = plan.sweeper.isolation == "none"
+        self.mismatch = ""
+
+    def run(self, session: Session, watch: Watch) -> list[bytes]:
+        """Start the workers and wait until they find no more to do."""
+        plan = session.plan
+        jobs = plan.n_jobs
+        if self._inline and self._basic and jobs > 1:
+            log.warning(
+                "hydra.sweeper.isolation=none runs trials in this process, one after another: "
+                "n_jobs=%d is taken as 1", jobs,
+            )  # fmt: skip
+            jobs = 1
+        plan = replace(plan, n_jobs=jobs, threads=self._threads(jobs))
+        if not (self._inline and self._basic):
+            plan = replace(plan, payload=_job.pack(self._work))
+        started = self._threads_of_ours if self._basic else self._under_launcher
+        return started(plan, session)
+
+    def _threads(self, jobs: int) -> int | None:
+        """Return the cores of each child: workers of one machine share it."""
+        cores = len(os.sched_getaffinity(0))
+        if self._basic or "joblib" in str(self._work.config.hydra.launcher._target_).lower():
+            return max(1, cores // jobs)
+        return None
+
+    # with the basic launcher
+
+    def _threads_of_ours(self, plan: Plan, session: Session) -> list[bytes]:
+        stop = threading.Event()
+        runners = [Inline(self._work) if self._inline else Children(plan)
+                   for _ in range(plan.n_jobs)]  # fmt: skip
+        workers = [
+            Worker(plan, f"{plan.session}/{i}", runner, session.study, session.callbacks, stop)
+            for i, runner in enumerate(runners)
+        ]
+        if self._inline:
+            return self._watched(workers[0].work)
+        threads = [_Thread(worker.work) for worker in workers]
+        for thread in threads:
+            thread.start()
+        try:
+            while any(thread.is_alive() for thread in threads):
+                time.sleep(0.05)
+        except KeyboardInterrupt:
+            _stop_threads(stop, runners, threads)
+            raise
+        for thread in threads:
+            self._watched(thread.result)
+        return [job for worker in workers for job in worker.jobs]
+
+    def _watched(self, call: Any) -> Any:
+        try:
+            return call()
+        except _stop.Mismatch as error:
+            self.mismatch = str(error)
+            return []
+
+    # with any other launcher
+
+    def _under_launcher(self, plan: Plan, session: Session) -> list[bytes]:
+        config = _launcher_config(self._work.config, plan)
+        overrides = [
+            [*plan.space.examples()[0], *_quiet(f".workers/{plan.session}/{i}")]
+            for i in range(plan.n_jobs)
+        ]
+        relaunches, ended = 0, session.ended()
+        while True:
+            launcher = Plugins.instance().instantiate_launcher(
+                hydra_context=HydraContext(self._work.context.config_loader, HydraCallbacks()),
+                task_function=functools.partial(run_loop, plan),
+                config=config,
+            )
+            try:
+                found = [job.return_value for job in launcher.launch(overrides, 0)]
+                return self._gathered(found)
+            except Exception as error:  # a worker was killed, and the launcher gave all up
+                relaunches = 0 if session.ended() > ended else relaunches + 1
+                ended = session.ended()
+                session.claims.release_dead()
+                done = ended >= plan.n_trials
+                if done or relaunches > MAX_RELAUNCHES:
+                    if done:
+                        return []
+                    raise
+                log.warning("the launcher broke down (%s); starting it again", _short(error))
+
+    def _gathered(self, found: list[tuple[list[bytes], str]]) -> list[bytes]:
+        for _, mismatch in found:
+            self.mismatch = self.mismatch or mismatch
+        return [job for jobs, _ in found for job in jobs]
+
+
+def is_basic(launcher: DictConfig) -> bool:
+    """Return whether jobs would run in this process."""
+    return str(launcher._target_).endswith("BasicLauncher")
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
+
+
+class _Thread(threading.Thread):
+    """A thread that keeps what its function gave or raised."""
+
+    def __init__(self, call: Any) -> None:
+        super().__init__(daemon=True)
+        self._call, self._error = call, None
+
+    def run(self) -> None:
+        try:
+            self._call()
+        except BaseException as error:
+            self._error = error
+
+    def result(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+def _stop_threads(stop: threading.Event, runners: list[Any], threads: list[_Thread]) -> None:
+    """Interrupt what runs and wait for it to tidy up; a second Ctrl-C does not wait."""
+    stop.set()
+    for runner in runners:
+        runner.interrupt()
+    end = time.monotonic() + GRACE
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+
+
+def _launcher_config(config: DictConfig, plan: Plan) -> DictConfig:
+    """Return the configuration of the worker jobs."""
+    config = copy.deepcopy(config)
+    launcher = config.hydra.launcher
+    with read_write(config), open_dict(config):
+        target = str(launcher._target_).lower()
+        if "joblib" in target:
+            if launcher.n_jobs in (-1, None):
+                launcher.n_jobs = plan.n_jobs
+            elif launcher.n_jobs < plan.n_jobs:
+                log.warning(
+                    "hydra.launcher.n_jobs=%d holds fewer workers than hydra.sweeper.n_jobs=%d; "
+                    "the others start when one ends", launcher.n_jobs, plan.n_jobs,
+                )  # fmt: skip
+        elif "ray" in target and (launcher.get("ray") or {}).get("init", {}).get("address"):
+            # Ray refuses a size for a cluster that runs already, and the launcher gives one
+            launcher.ray.init.object_store_memory = None
+    return config
+
+
+def _quiet(folder: str) -> list[str]:
+    """Return overrides that keep a worker's job from looking like a trial."""
+    return [
+        f"hydra.sweep.subdir='{folder}'",
+        "hydra.job.chdir=false",
+        "hydra/job_logging=none",
+        "hydra.output_subdir=null",
+    ]
+
+
+def run_loop(plan: Plan, config: DictConfig) -> tuple[list[bytes], str]:
+    """Run one worker as a Hydra job; return its trials' JobReturns, and a mismatch if any.
+
+    Args:
+        plan: What the command is about.
+        config: The job's own configuration, not used.
+    """
+    from hydra_plugins.optuna_workers._session import describe
+    from hydra_plugins.optuna_workers._study import claims_of, open_storage
+
+    claims = claims_of(open_storage(plan.url), plan.name)
+    study = describe(plan, claims)
+    runner = Children(plan)
+    name = f"{plan.session}/{os.getpid()}"
+    worker = Worker(
+        plan, name, runner, study, Callbacks.build(plan.sweeper.callbacks), threading.Event()
+    )
+    try:
+        return worker.work(), ""
+    except _stop.Mismatch as error:
+        return worker.jobs, str(error)

@@ -1,0 +1,47 @@
+"""Who holds a claim, and whether it still lives."""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+from pathlib import Path
+
+import psutil
+
+
+@functools.cache
+def host() -> str:
+    """Return a name of this machine, or container, that no other has."""
+    parts = [socket.gethostname()]
+    for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        try:
+            place = Path(path)
+            known = place.readlink().name if place.is_symlink() else place.read_text().strip()
+        except OSError:  # no /proc: the host's name must do
+            continue
+        parts.append(known[-12:].strip("]"))
+    return "-".join(parts)
+
+
+def me(worker: str = "") -> str:
+    """Return a text that names this process, and a worker in it, for ever."""
+    return f"{host()} {os.getpid()} {_started(os.getpid())} {worker}".strip()
+
+
+def is_dead(owner: str) -> bool | None:
+    """Return whether a process of this host is gone; None for one of another host."""
+    where, pid, started, *_ = owner.split(" ")
+    if where != host():
+        return None
+    return _started(int(pid)) != started
+
+
+def _started(pid: int) -> str:
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return "gone"
+        return f"{process.create_time():.2f}"
+    except psutil.Error:
+        return "gone"

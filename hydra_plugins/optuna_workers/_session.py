@@ -1,0 +1,271 @@
+"""One command's part in a study, from its arguments to its results."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import os
+import uuid
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import optuna
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from hydra_plugins.optuna_workers import (
+    _check,
+    _job,
+    _launch,
+    _results,
+    _samplers,
+    _space,
+    _stop,
+    _study,
+)
+from hydra_plugins.optuna_workers._callbacks import Callbacks, StudyInfo
+from hydra_plugins.optuna_workers._claims import ENDED, SLOTS, Claims
+from hydra_plugins.optuna_workers._plan import Plan, key_of
+from hydra_plugins.optuna_workers._space import Space
+from hydra_plugins.optuna_workers._study import Place
+from hydra_plugins.optuna_workers._watch import Watch
+
+log = logging.getLogger(__name__)
+
+DEFAULT_TRIALS = 20
+CHILD = "HYDRA_OPTUNA_WORKERS_CHILD"
+
+
+@dataclass
+class Session:
+    """A command, its study, and what watches it."""
+
+    plan: Plan
+    claims: Claims
+    study: StudyInfo
+    callbacks: Callbacks
+    launched: _launch.Launched
+
+    def ended(self) -> int:
+        """Return how many slots have ended."""
+        counts = self.claims.counts()
+        return sum(counts.get(state, 0) for state in ENDED)
+
+
+def sweep(
+    context: HydraContext, task: TaskFunction, config: DictConfig, arguments: list[str]
+) -> list[list[Any]]:
+    """Run what is left of the study that a command names."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    config = copy.deepcopy(config)
+    sweeper = config.hydra.sweeper
+    _check.settings(sweeper)
+    directions = _check.directions(sweeper)
+    parser = OverridesParser.create(config_loader=context.config_loader)
+    space = _space.read(arguments, sweeper.params or {}, sweeper.when or {}, parser)
+    enumerated = _check.enumerates(sweeper, space)
+    _samplers.make_pruner(sweeper.pruner, directions)
+    if not enumerated:
+        _samplers.check_sampler(sweeper.sampler, directions, conditional=bool(space.conditions))
+    total = sweeper.n_trials or (len(space) if enumerated else DEFAULT_TRIALS)
+    total = min(total, len(space)) if enumerated else total
+    where, over = _find(config, space, directions, total)
+    if over:
+        log.warning("%s is finished; nothing to do. A larger n_trials extends it.", where.name)
+        return [[]]
+    _fix_places(config, where)
+    composed = _composed(context, config, space)
+    points = tuple(space.check(point) for point in _resolved(sweeper).enqueue or ())
+    storage, before = _study.create(where, space, directions)
+    claims = _study.claims_of(storage, where.name, lease=sweeper.lease_seconds)
+    where.directory.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(config, where.directory / "multirun.yaml")
+    plan = Plan(
+        session=uuid.uuid4().hex[:12],
+        name=where.name,
+        url=where.url,
+        directory=where.directory,
+        space=space,
+        enumerated=enumerated,
+        enqueue=points,
+        directions=tuple(directions),
+        n_trials=total,
+        n_jobs=sweeper.n_jobs or 1,
+        deadline=claims.now() + sweeper.timeout if sweeper.timeout else None,
+        threads=None,
+        sweeper=_resolved(sweeper),
+        config=composed,
+        shared={},
+        payload=b"",
+    )
+    callbacks = Callbacks.build(sweeper.callbacks)
+    work = _job.Work(context, config, task)
+    return _run(plan, claims, callbacks, work, before)
+
+
+def _find(
+    config: DictConfig, space: Space, directions: list[str], total: int
+) -> tuple[Place, bool]:
+    """Return the study to work on, and whether nothing is left to do in it."""
+    cwd = Path(str(config.hydra.runtime.cwd))
+    sweeper = config.hydra.sweeper
+    if sweeper.study_name is not None:
+        where = _study.place(config, str(sweeper.study_name), cwd)
+        return where, _study.is_over(where, total)
+    first = _study.default_name(
+        str(config.hydra.job.name), space, directions, sweeper.custom_search_space
+    )
+    number = 1
+    while True:
+        name = first if number == 1 else f"{first}-{number}"
+        where = _study.place(config, name, cwd)
+        if not _study.is_over(where, total):
+            return where, False
+        number += 1
+
+
+def _fix_places(config: DictConfig, where: Place) -> None:
+    """Make every job compose with this study's name and an absolute directory."""
+    fixed = [
+        f"hydra.sweeper.study_name={_quoted(where.name)}",
+        f"hydra.sweep.dir={_quoted(str(where.directory))}",
+    ]
+    with read_write(config), open_dict(config):
+        config.hydra.overrides.hydra = [*config.hydra.overrides.hydra, *fixed]
+        config.hydra.sweep.dir = str(where.directory)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _composed(context: HydraContext, config: DictConfig, space: Space) -> DictConfig:
+    """Compose a few of the points, so that a wrong key is known before the first trial."""
+    first, *others = [
+        context.config_loader.load_sweep_config(config, overrides)
+        for overrides in space.examples()
+    ]
+    return first
+
+
+def _resolved(sweeper: DictConfig) -> DictConfig:
+    return OmegaConf.create(OmegaConf.to_container(sweeper, resolve=True))  # type: ignore
+
+
+def _run(
+    plan: Plan, claims: Claims, callbacks: Callbacks, work: _job.Work, before: bool
+) -> list[list[Any]]:
+    with claims.session(plan.session):
+        study = describe(plan, claims)
+        shared = claims.once("study_start", lambda: callbacks.study_start(study))
+        first = json.loads(shared.get("enqueue", "[]"))
+        points = tuple(plan.space.check(point) for point in first)
+        plan = replace(plan, shared=shared, enqueue=_distinct(points + plan.enqueue))
+        study = describe(plan, claims)
+        callbacks.session_start(study)
+        session = Session(plan, claims, study, callbacks, _launch.Launched(plan, work))
+        if before:
+            _say_resumed(session)
+        try:
+            return _work_off(session)
+        finally:
+            _finish(session)
+
+
+def _distinct(points: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple({key_of(point): point for point in points}.values())
+
+
+def describe(plan: Plan, claims: Claims) -> StudyInfo:
+    """Return what callbacks are told of a study."""
+    return StudyInfo(
+        name=plan.name,
+        storage=plan.url,
+        directory=plan.directory,
+        directions=plan.directions,
+        n_trials=plan.n_trials,
+        parameters=plan.space.canonical(),
+        overrides=plan.space.fixed,
+        config=plan.config,
+        shared=dict(plan.shared),
+        finished=sum(claims.counts().get(s, 0) for s in ENDED) >= plan.n_trials,
+        _load=lambda: _load(plan),
+        _trials=lambda: [
+            _stop.trial_of(row)
+            for row in sorted(claims.rows(SLOTS.c.state.in_(ENDED)), key=lambda row: row.trial)
+        ],
+    )
+
+
+def _load(plan: Plan) -> Any:
+    import optuna
+
+    storage = _study.open_storage(plan.url)
+    return optuna.load_study(study_name=plan.name, storage=storage)
+
+
+def _say_resumed(session: Session) -> None:
+    name, total = session.plan.name, session.plan.n_trials
+    log.warning("resuming %s: %d of %d trials have ended", name, session.ended(), total)
+
+
+def _work_off(session: Session) -> list[list[Any]]:
+    """Start workers until every slot has ended, here or elsewhere."""
+    jobs: list[bytes] = []
+    with Watch(session.plan, session.claims) as watch:
+        while True:
+            jobs += session.launched.run(session, watch)
+            if _stop.reason(session.claims, session.plan):
+                break
+            if not watch.wait_for_others():
+                break
+    if session.launched.mismatch:
+        raise HydraException(
+            f"hydra.sweeper.direction={list(session.plan.directions)}: "
+            f"{session.launched.mismatch}; return one value per direction"
+        )
+    _complain(session)
+    found = [cloudpickle.loads(job) for job in jobs]
+    return [sorted(found, key=lambda job: job.hydra_cfg.hydra.job.num)]
+
+
+def _complain(session: Session) -> None:
+    """Say why the sweep stopped early; too many failures are an error."""
+    reason = _stop.reason(session.claims, session.plan)
+    failed = session.claims.counts().get("FAIL", 0)
+    if reason and failed > session.plan.sweeper.max_failure_rate * session.plan.n_trials:
+        _note_stop(session, reason)
+        worst = session.claims.rows(SLOTS.c.state == "FAIL")[-1]
+        last = _stop.facts_of(worst)["error"].strip().splitlines()[-1:]
+        raise HydraException(f"{reason}; the last: {''.join(last)}")
+    if reason and session.ended() < session.plan.n_trials:
+        log.warning("stopped: %s", reason)
+        if "patience" in reason:
+            _note_stop(session, reason)
+
+
+def _note_stop(session: Session, reason: str) -> None:
+    """Keep why a study is over, so that the same command starts a new one."""
+    session.study.load().set_user_attr(_study.STOPPED, reason)
+
+
+def _finish(session: Session) -> None:
+    """Write the results of what has ended so far."""
+    study = describe(session.plan, session.claims)
+    _results.write(study.directory / "optimization_results.yaml", study.load())
+    session.claims.once(
+        f"study_end/{session.ended()}/{study.finished}",
+        lambda: session.callbacks.study_end(study),
+        wait=False,
+    )
+
+
+def child_environment() -> None:
+    """Mark this process as a child, in which no sweep may start."""
+    os.environ[CHILD] = "1"

@@ -1,0 +1,193 @@
+"""A study's name, its database, and whether it is the one that was meant."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy as sa
+from filelock import FileLock
+from omegaconf import DictConfig, open_dict, read_write
+from optuna.storages import RDBStorage
+
+from hydra_plugins.optuna_workers import _space
+from hydra_plugins.optuna_workers._claims import ENDED, Claims
+from hydra_plugins.optuna_workers._errors import SweepError
+from hydra_plugins.optuna_workers._space import Space
+
+log = logging.getLogger(__name__)
+
+SPACE, STOPPED = "hydra:space", "hydra:stopped"
+"""User attributes of a study: what it searches, and why it was stopped early."""
+
+DATABASES = "sqlite:///file.db, postgresql+psycopg://user@host/name"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a study is kept.
+
+    Attributes:
+        name: Optuna's name of the study.
+        url: Its database, with an absolute path.
+        directory: ``hydra.sweep.dir``, absolute.
+    """
+
+    name: str
+    url: str
+    directory: Path
+
+    def exists(self) -> bool:
+        """Return whether there may be a study: a SQLite file is not made by looking."""
+        return not self.url.startswith("sqlite") or _file(self.url).exists()
+
+
+def default_name(job: str, space: Space, directions: list[str], custom: str | None) -> str:
+    """Return ``<job>-<8 hex>``: the same command has the same name."""
+    facts = [list(space.fixed), space.canonical(), directions, custom]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return f"{job}-{digest[:8]}"
+
+
+def place(config: DictConfig, name: str, cwd: Path) -> Place:
+    """Name the study in the configuration and return where that puts it."""
+    with read_write(config), open_dict(config):
+        config.hydra.sweeper.study_name = name
+    directory = (cwd / str(config.hydra.sweep.dir)).resolve()
+    url = config.hydra.sweeper.storage or f"sqlite:///{directory}/study.db"
+    return Place(name, _absolute(str(url), cwd), directory)
+
+
+def _absolute(url: str, cwd: Path) -> str:
+    if not url.startswith("sqlite"):
+        return url
+    scheme, separator, path = url.partition(":///")
+    file, question, options = path.partition("?")
+    if not separator or file in ("", ":memory:"):
+        raise SweepError(
+            "hydra.sweeper.storage", url, "workers are processes and cannot share memory",
+            "a file such as sqlite:///study.db",
+        )  # fmt: skip
+    return f"{scheme}:///{cwd / file}{question}{options}"
+
+
+def _file(url: str) -> Path:
+    return Path(url.partition(":///")[2].partition("?")[0])
+
+
+def open_storage(url: str) -> RDBStorage:
+    """Open a database, making Optuna's tables where they are missing.
+
+    Raises:
+        SweepError: it is no SQL database, or does not answer.
+    """
+    try:
+        parsed = sa.make_url(url)
+        with _one_at_a_time(url):
+            return _patiently_opened(url, parsed.get_backend_name())
+    except (sa.exc.SQLAlchemyError, ImportError, OSError) as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        shown = _without_password(url)
+        raise SweepError(
+            "hydra.sweeper.storage", shown, f"this storage cannot be used: {reason}", DATABASES
+        ) from None
+
+
+def _patiently_opened(url: str, backend: str) -> RDBStorage:
+    """Open; on a new server two that make the tables at once disturb each other once."""
+    waits = {"sqlite": {"timeout": 60}, "postgresql": {"connect_timeout": 10}}
+    options: dict[str, Any] = {"connect_args": waits.get(backend, {})}
+    if backend != "sqlite":
+        options["pool_pre_ping"] = True
+    for attempt in range(3):
+        try:
+            return RDBStorage(url, engine_kwargs=options)
+        except (sa.exc.IntegrityError, sa.exc.ProgrammingError):
+            if attempt == 2:
+                raise
+            time.sleep(1)
+    raise AssertionError("unreachable")
+
+
+def _without_password(url: str) -> str:
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except sa.exc.ArgumentError:
+        return url
+
+
+@contextlib.contextmanager
+def _one_at_a_time(url: str) -> Iterator[None]:
+    """Lock a SQLite file's creation: alembic's tables are made by one process only."""
+    if not url.startswith("sqlite"):
+        yield
+        return
+    file = _file(url)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{file}.lock"):
+        yield
+
+
+def claims_of(storage: RDBStorage, name: str, *, worker: str = "", lease: float = 60) -> Claims:
+    """Return the claim table of a study."""
+    number = storage.get_study_id_from_name(name)
+    return Claims(storage.engine, number, worker=worker, lease_seconds=lease)
+
+
+def is_over(where: Place, total: int) -> bool:
+    """Return whether all slots of a study have ended, or it was stopped for good."""
+    if not where.exists():
+        return False
+    storage = open_storage(where.url)
+    try:
+        study = storage.get_study_id_from_name(where.name)
+    except KeyError:
+        return False
+    if storage.get_study_user_attrs(study).get(STOPPED):
+        return True
+    claims = Claims(storage.engine, study)
+    claims.create_tables()
+    return sum(claims.counts().get(state, 0) for state in ENDED) >= total
+
+
+def create(where: Place, space: Space, directions: list[str]) -> tuple[RDBStorage, bool]:
+    """Create or load the study; return its storage and whether it was there before.
+
+    Raises:
+        SweepError: the study searches something else.
+    """
+    storage = open_storage(where.url)
+    with _one_at_a_time(where.url):
+        before = where.name in {study.study_name for study in storage.get_all_studies()}
+        study = optuna.create_study(
+            storage=storage, study_name=where.name, directions=directions, load_if_exists=True
+        )
+        claims_of(storage, where.name).create_tables()
+    _compare_directions(where.name, [d.name.lower() for d in study.directions], directions)
+    now = space.canonical()
+    stored = study.user_attrs.get(SPACE)
+    if stored is None:
+        study.set_user_attr(SPACE, now)
+    elif changed := _space.difference(stored, now):
+        raise SweepError(
+            "hydra.sweeper.study_name", where.name,
+            f"this study searches another space ({changed})",
+            "another hydra.sweeper.study_name, or the space as it was",
+        )  # fmt: skip
+    return storage, before
+
+
+def _compare_directions(name: str, stored: list[str], asked: list[str]) -> None:
+    if stored != asked:
+        raise SweepError(
+            "hydra.sweeper.direction", asked, f"study {name} has {stored}",
+            "another hydra.sweeper.study_name",
+        )  # fmt: skip
