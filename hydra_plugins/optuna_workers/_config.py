@@ -44,7 +44,9 @@ class OptunaWorkersConf:
     max_steps: int | None = None
 
 
-for name in ("optuna", "optuna_workers"):
-    ConfigStore.instance().store(
-        group="hydra/sweeper", name=name, node=OptunaWorkersConf, provider=PROVIDER
-    )
+def register() -> None:
+    """Tell Hydra of the sweeper under both its names."""
+    for name in ("optuna", "optuna_workers"):
+        ConfigStore.instance().store(
+            group="hydra/sweeper", name=name, node=OptunaWorkersConf, provider=PROVIDER
+        )

@@ -190,8 +190,10 @@ PRUNER_NODES = {
     "wilcoxon": Wilcoxon,
 }  # fmt: skip
 
-for group, nodes in (("sampler", SAMPLER_NODES), ("pruner", PRUNER_NODES)):
-    for option, node in nodes.items():
-        ConfigStore.instance().store(
-            group=f"hydra/sweeper/{group}", name=option, node=node, provider=PROVIDER
-        )
+def register() -> None:
+    """Tell Hydra of the options."""
+    for group, nodes in (("sampler", SAMPLER_NODES), ("pruner", PRUNER_NODES)):
+        for option, node in nodes.items():
+            ConfigStore.instance().store(
+                group=f"hydra/sweeper/{group}", name=option, node=node, provider=PROVIDER
+            )

@@ -135,8 +135,10 @@ def _fix_places(config: DictConfig, where: Place) -> None:
         f"hydra.sweeper.study_name={_quoted(where.name)}",
         f"hydra.sweep.dir={_quoted(str(where.directory))}",
     ]
+    # as text: an override may name ${hydra.job.num}, which is known in a job only
+    given = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
     with read_write(config), open_dict(config):
-        config.hydra.overrides.hydra = [*config.hydra.overrides.hydra, *fixed]
+        config.hydra.overrides.hydra = [*given, *fixed]
         config.hydra.sweep.dir = str(where.directory)
 
 

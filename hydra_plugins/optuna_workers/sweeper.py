@@ -11,7 +11,11 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hydra_plugins.optuna_workers import _config, _groups  # noqa: F401  (they register the keys)
+from hydra_plugins.optuna_workers import _config, _groups
+
+# when Hydra looks for plugins again it runs this module again, and only this one
+_config.register()
+_groups.register()
 
 
 class OptunaSweeper(Sweeper):
