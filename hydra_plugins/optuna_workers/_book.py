@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hydra_plugins.optuna_workers import _samplers, _study
 from hydra_plugins.optuna_workers._claims import Claim
+from hydra_plugins.optuna_workers._patience import patiently
 from hydra_plugins.optuna_workers._plan import Plan
 
 log = logging.getLogger(__name__)
@@ -113,12 +114,14 @@ class Book:
         self.storage.set_trial_user_attr(trial_id, LOST, reason)
         return self.tell(number, "FAIL", None)
 
+    @patiently
     def annotate(self, number: int, facts: Mapping[str, Any]) -> None:
         """Keep JSON values with a trial."""
         trial_id = self.storage.get_trial_id_from_study_id_trial_number(self._id, number)
         for key, value in facts.items():
             self.storage.set_trial_user_attr(trial_id, key, value)
 
+    @patiently
     def tell(self, number: int, state: str, values: list[float] | None) -> bool:
         """End a trial in Optuna; return False if somebody else did."""
         try:

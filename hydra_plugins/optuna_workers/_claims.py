@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from hydra_plugins.optuna_workers import _owner
+from hydra_plugins.optuna_workers._patience import patiently
 
 RUNNING, WAITING, ENDED = "RUNNING", "WAITING", ("COMPLETE", "PRUNED", "FAIL")
 
@@ -113,6 +114,7 @@ class Claims:
     def _slots(self, *columns: Any) -> sa.Select:
         return sa.select(*(columns or (SLOTS,))).where(SLOTS.c.study == self._study)
 
+    @patiently
     def _change(self, *where: Any, **values: Any) -> int:
         change = sa.update(SLOTS).where(SLOTS.c.study == self._study, *where).values(**values)
         with self._engine.begin() as connection:
@@ -125,11 +127,7 @@ class Claims:
         return self._take_over() or self._take_new(total)
 
     def _take_over(self) -> Claim | None:
-        with self._engine.connect() as connection:
-            rows = connection.execute(
-                self._slots().where(SLOTS.c.state.in_((WAITING, RUNNING))).order_by(SLOTS.c.slot)
-            ).all()
-        for row in rows:
+        for row in self.rows(SLOTS.c.state.in_((WAITING, RUNNING))):
             lost = row.state == RUNNING
             if lost and not self.is_abandoned(row.owner, row.lease):
                 continue
@@ -143,6 +141,7 @@ class Claims:
                 return Claim(row.slot, attempt, row.trial)
         return None
 
+    @patiently
     def _take_new(self, total: int) -> Claim | None:
         with self._engine.connect() as connection:
             last = connection.execute(self._slots(sa.func.max(SLOTS.c.slot))).scalar()
@@ -197,9 +196,7 @@ class Claims:
 
     def release_dead(self) -> int:
         """Give back, at no cost of an attempt, what dead workers of this host held."""
-        with self._engine.connect() as connection:
-            rows = connection.execute(self._slots().where(SLOTS.c.state == RUNNING)).all()
-        dead = [row for row in rows if _owner.is_dead(row.owner)]
+        dead = [row for row in self.rows(SLOTS.c.state == RUNNING) if _owner.is_dead(row.owner)]
         return sum(
             self._change(
                 SLOTS.c.slot == row.slot, SLOTS.c.owner == row.owner, SLOTS.c.state == RUNNING,
@@ -210,12 +207,14 @@ class Claims:
 
     # what is known
 
+    @patiently
     def counts(self) -> dict[str, int]:
         """Return the number of slots by state."""
         query = self._slots(SLOTS.c.state, sa.func.count()).group_by(SLOTS.c.state)
         with self._engine.connect() as connection:
             return {state: count for state, count in connection.execute(query)}
 
+    @patiently
     def rows(self, *where: Any) -> list[Any]:
         """Return whole rows, by slot."""
         with self._engine.connect() as connection:
@@ -293,6 +292,7 @@ class Claims:
         with self._engine.begin() as connection:
             return connection.execute(change.where(*same)).rowcount
 
+    @patiently
     def _noted(self, key: str) -> Any | None:
         query = sa.select(NOTES).where(NOTES.c.study == self._study, NOTES.c.key == key)
         with self._engine.connect() as connection:

@@ -190,6 +190,7 @@ PRUNER_NODES = {
     "wilcoxon": Wilcoxon,
 }  # fmt: skip
 
+
 def register() -> None:
     """Tell Hydra of the options."""
     for group, nodes in (("sampler", SAMPLER_NODES), ("pruner", PRUNER_NODES)):

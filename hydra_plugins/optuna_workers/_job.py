@@ -69,6 +69,7 @@ def run(work: Work, request: Request, ask: _trial.Ask) -> Answer:
             config.hydra.job.id = config.hydra.job.num = request.number
         directory = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).absolute()
         outcome["directory"] = directory
+        ask("directory", str(directory))
         trial = SweepTrial(
             request.number, request.study_name, request.params, request.shared, directory, ask
         )
@@ -95,7 +96,7 @@ def run(work: Work, request: Request, ask: _trial.Ask) -> Answer:
         seconds=time.monotonic() - begun,
         job=_pickled(job) if job else None,
     )
-    return answer if answer.state != "COMPLETE" else _judged(answer, job, request.directions)
+    return _judged(answer, job, request.directions) if job else answer
 
 
 def _caught(task: TaskFunction, outcome: dict[str, Any]) -> TaskFunction:
@@ -121,6 +122,8 @@ def _caught(task: TaskFunction, outcome: dict[str, Any]) -> TaskFunction:
 
 def _judged(answer: Answer, job: JobReturn, directions: int) -> Answer:
     """Take the returned value for the objective, or say why it cannot be."""
+    if answer.state != "COMPLETE":
+        return answer
     returned = job._return_value
     several = isinstance(returned, Sequence) and not isinstance(returned, str)
     values = list(returned) if several else [returned]

@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import cloudpickle
 from hydra._internal.callbacks import Callbacks as HydraCallbacks
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext
@@ -37,6 +38,12 @@ class Inline:
 
     def __init__(self, work: _job.Work) -> None:
         self._work = work
+
+    @classmethod
+    def unpacked(cls, plan: Plan) -> Inline:
+        """Make one where a launcher started the worker."""
+        work, _ = cloudpickle.loads(plan.payload)
+        return cls(work)
 
     def run(self, request: Request, ask: Any) -> Answer:
         """Run one."""
@@ -71,8 +78,9 @@ class Launched:
                 "n_jobs=%d is taken as 1", jobs,
             )  # fmt: skip
             jobs = 1
+        jobs = max(1, min(jobs, plan.n_trials - session.ended()))
         plan = replace(plan, n_jobs=jobs, threads=self._threads(jobs))
-        if not (self._inline and self._basic):
+        if not (self._inline and self._basic) and not plan.payload:
             plan = replace(plan, payload=_job.pack(self._work))
         started = self._threads_of_ours if self._basic else self._under_launcher
         return started(plan, session)
@@ -165,7 +173,8 @@ class _Thread(threading.Thread):
 
     def __init__(self, call: Any) -> None:
         super().__init__(daemon=True)
-        self._call, self._error = call, None
+        self._call = call
+        self._error: BaseException | None = None
 
     def run(self) -> None:
         try:
@@ -230,7 +239,7 @@ def run_loop(plan: Plan, config: DictConfig) -> tuple[list[bytes], str]:
 
     claims = claims_of(open_storage(plan.url), plan.name)
     study = describe(plan, claims)
-    runner = Children(plan)
+    runner = Children(plan) if plan.sweeper.isolation == "process" else Inline.unpacked(plan)
     name = f"{plan.session}/{os.getpid()}"
     worker = Worker(
         plan, name, runner, study, Callbacks.build(plan.sweeper.callbacks), threading.Event()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import os
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,7 +37,6 @@ from hydra_plugins.optuna_workers._watch import Watch
 log = logging.getLogger(__name__)
 
 DEFAULT_TRIALS = 20
-CHILD = "HYDRA_OPTUNA_WORKERS_CHILD"
 
 
 @dataclass
@@ -116,7 +114,7 @@ def _find(
     sweeper = config.hydra.sweeper
     if sweeper.study_name is not None:
         where = _study.place(config, str(sweeper.study_name), cwd)
-        return where, _study.is_over(where, total)
+        return where, _study.is_over(where, total, stopped=False)
     first = _study.default_name(
         str(config.hydra.job.name), space, directions, sweeper.custom_search_space
     )
@@ -124,7 +122,7 @@ def _find(
     while True:
         name = first if number == 1 else f"{first}-{number}"
         where = _study.place(config, name, cwd)
-        if not _study.is_over(where, total):
+        if not _study.is_over(where, total, stopped=True):
             return where, False
         number += 1
 
@@ -149,11 +147,10 @@ def _quoted(text: str) -> str:
 
 def _composed(context: HydraContext, config: DictConfig, space: Space) -> DictConfig:
     """Compose a few of the points, so that a wrong key is known before the first trial."""
-    first, *others = [
+    examples = space.examples()
+    for overrides in examples[1:]:
         context.config_loader.load_sweep_config(config, overrides)
-        for overrides in space.examples()
-    ]
-    return first
+    return context.config_loader.load_sweep_config(config, examples[0])
 
 
 def _resolved(sweeper: DictConfig) -> DictConfig:
@@ -261,13 +258,8 @@ def _finish(session: Session) -> None:
     """Write the results of what has ended so far."""
     study = describe(session.plan, session.claims)
     _results.write(study.directory / "optimization_results.yaml", study.load())
-    session.claims.once(
-        f"study_end/{session.ended()}/{study.finished}",
-        lambda: session.callbacks.study_end(study),
-        wait=False,
-    )
-
-
-def child_environment() -> None:
-    """Mark this process as a child, in which no sweep may start."""
-    os.environ[CHILD] = "1"
+    if study.finished:  # several machines see the last trial end
+        key = f"study_end/{session.ended()}"
+        session.claims.once(key, lambda: session.callbacks.study_end(study), wait=False)
+    else:
+        session.callbacks.study_end(study)

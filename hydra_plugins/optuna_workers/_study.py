@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,8 +142,14 @@ def claims_of(storage: RDBStorage, name: str, *, worker: str = "", lease: float 
     return Claims(storage.engine, number, worker=worker, lease_seconds=lease)
 
 
-def is_over(where: Place, total: int) -> bool:
-    """Return whether all slots of a study have ended, or it was stopped for good."""
+def is_over(where: Place, total: int, *, stopped: bool) -> bool:
+    """Return whether all slots of a study have ended.
+
+    Args:
+        where: The study.
+        total: Its slots.
+        stopped: Whether one that was stopped early counts too.
+    """
     if not where.exists():
         return False
     storage = open_storage(where.url)
@@ -151,14 +157,14 @@ def is_over(where: Place, total: int) -> bool:
         study = storage.get_study_id_from_name(where.name)
     except KeyError:
         return False
-    if storage.get_study_user_attrs(study).get(STOPPED):
+    if stopped and storage.get_study_user_attrs(study).get(STOPPED):
         return True
     claims = Claims(storage.engine, study)
     claims.create_tables()
     return sum(claims.counts().get(state, 0) for state in ENDED) >= total
 
 
-def create(where: Place, space: Space, directions: list[str]) -> tuple[RDBStorage, bool]:
+def create(where: Place, space: Space, directions: Sequence[Any]) -> tuple[RDBStorage, bool]:
     """Create or load the study; return its storage and whether it was there before.
 
     Raises:
@@ -171,7 +177,7 @@ def create(where: Place, space: Space, directions: list[str]) -> tuple[RDBStorag
             storage=storage, study_name=where.name, directions=directions, load_if_exists=True
         )
         claims_of(storage, where.name).create_tables()
-    _compare_directions(where.name, [d.name.lower() for d in study.directions], directions)
+    _compare_directions(where.name, [d.name.lower() for d in study.directions], list(directions))
     now = space.canonical()
     stored = study.user_attrs.get(SPACE)
     if stored is None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from hydra_plugins.optuna_workers import _stop
 from hydra_plugins.optuna_workers._board import Board, Finished, Running, Snapshot
@@ -41,7 +44,8 @@ class Watch:
 
     def _watch(self) -> None:
         while not self._over.wait(EVERY):
-            self._look()
+            with contextlib.suppress(SQLAlchemyError):  # the workers will say what is wrong
+                self._look()
 
     def _look(self) -> None:
         # only what ended since the last look, and a little before: clocks are read elsewhere

@@ -185,9 +185,11 @@ class Worker:
             begun.number, plan.name, dict(begun.values), begun.overrides, dict(plan.shared),
             len(plan.directions), plan.sweeper.output,
         )  # fmt: skip
+        asked = _Asked(self, begun)
         try:
-            answer = self._runner.run(request, _Asked(self, begun))
+            answer = self._runner.run(request, asked)
         except Died as error:
+            trial = replace(trial, directory=asked.directory or trial.directory)
             if self._stop.is_set():
                 return Answer("INTERRUPTED")
             self._give_up(claim, begun, trial, str(error))
@@ -271,7 +273,7 @@ class Worker:
     def _info(self, claim: Claim, begun: Begun) -> TrialInfo:
         return TrialInfo(
             begun.number, claim.slot, claim.attempt, dict(begun.values), tuple(begun.overrides),
-            self._plan.directory / "trials" / str(begun.number),
+            self._plan.directory,
         )  # fmt: skip
 
     def _info_of(self, claim: Claim, trial: Any) -> TrialInfo:
@@ -296,6 +298,7 @@ class _Asked:
 
     def __init__(self, worker: Worker, begun: Begun) -> None:
         self._worker, self._begun = worker, begun
+        self.directory: Path | None = None
 
     def __call__(self, kind: str, *arguments: Any) -> Any:
         if kind == "report":
@@ -305,6 +308,8 @@ class _Asked:
             return not several and self._begun.trial.should_prune()
         elif kind == "status":
             self._worker.say(*arguments)
+        elif kind == "directory":
+            self.directory = Path(arguments[0])
         elif kind == "set_user_attr":
             self._begun.trial.set_user_attr(*arguments)
         return None

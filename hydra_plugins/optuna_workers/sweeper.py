@@ -39,7 +39,7 @@ class OptunaSweeper(Sweeper):
         from hydra_plugins.optuna_workers import _check
 
         _check.alone()
-        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+        self._given = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the study, or what is left of it.
@@ -56,4 +56,4 @@ class OptunaSweeper(Sweeper):
         """
         from hydra_plugins.optuna_workers import _session
 
-        return _session.sweep(self.hydra_context, self.task_function, self.config, list(arguments))
+        return _session.sweep(*self._given, list(arguments))
