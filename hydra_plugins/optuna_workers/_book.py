@@ -127,9 +127,16 @@ class Book:
         try:
             self.study.tell(number, values, state=TrialState[state])
         except ValueError as error:  # "Cannot tell a FAIL trial."
+            if self.state(number) == state:  # told, but the answer was lost with a connection
+                return True
             log.warning("trial %d: its result came too late and was dropped (%s)", number, error)
             return False
         return True
+
+    def state(self, number: int) -> str:
+        """Return the name of a trial's state."""
+        trial_id = self.storage.get_trial_id_from_study_id_trial_number(self._id, number)
+        return self.storage.get_trial(trial_id).state.name
 
     def values(self, number: int) -> list[float] | None:
         """Return a trial's values; a pruned trial's is its last report."""

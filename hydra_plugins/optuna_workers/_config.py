@@ -27,8 +27,8 @@ class OptunaWorkersConf:
     n_trials: int | None = None
     n_jobs: int | None = None
     max_failure_rate: float = 0.5
-    params: dict[str, Any] | None = None
-    when: dict[str, Any] | None = None
+    params: dict[str, Any] | None = field(default_factory=dict)
+    when: dict[str, Any] | None = field(default_factory=dict)
     enqueue: list[Any] | None = None
     custom_search_space: str | None = None
     isolation: str = "process"
@@ -39,7 +39,7 @@ class OptunaWorkersConf:
     patience: int | None = None
     duplicates: str = "reuse"
     output: str = "file"
-    callbacks: dict[str, Any] | None = None
+    callbacks: dict[str, Any] | None = field(default_factory=dict)
     seed: int | None = None
     max_steps: int | None = None
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from hydra.errors import HydraException
+from hydra.errors import CompactHydraException
 
 
-class SweepError(HydraException):
-    """A sweep was asked for that cannot run.
+class SweepError(CompactHydraException):
+    """A sweep was asked for that cannot run; Hydra shows the message without a traceback.
 
     Args:
         key: Config key or override that is wrong.

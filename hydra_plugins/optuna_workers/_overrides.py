@@ -1,102 +1,27 @@
-"""Swept overrides, read with Hydra's own grammar."""
+"""The command line and ``hydra.sweeper.params``, read with Hydra's own grammar."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
 from hydra_plugins.optuna_workers._errors import SweepError
-
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
+from hydra_plugins.optuna_workers._parameter import Parameter, same
+from hydra_plugins.optuna_workers._texts import meaning, text_of
 
 PLAIN = (bool, int, float, str, type(None))
-"""What Optuna can store as a choice."""
+"""What Optuna can keep as a choice."""
 
-
-@dataclass(frozen=True)
-class Parameter:
-    """One swept key.
-
-    Attributes:
-        name: The key without ``+``: what Optuna and trackers call it.
-        key: As Hydra replays it, such as ``+new.key``.
-        kind: ``choice``, ``int`` or ``float``.
-        choices: Values of a choice, as Optuna keeps them.
-        texts: Hydra's own text of each listed value; empty for an interval.
-        low: Least value of a number.
-        high: Largest value of a number, included.
-        step: Between two values of a range, or None.
-        log: Whether it is sampled by its logarithm.
-    """
-
-    name: str
-    key: str
-    kind: str
-    choices: tuple[Any, ...] = ()
-    texts: tuple[str, ...] = ()
-    low: float = 0
-    high: float = 0
-    step: float | None = None
-    log: bool = False
-
-    @property
-    def values(self) -> tuple[Any, ...]:
-        """Return every value of a list or range, in Hydra's order."""
-        if self.kind == "choice":
-            return self.choices
-        number = int if self.kind == "int" else float
-        return tuple(number(text) for text in self.texts)
-
-    @property
-    def distribution(self) -> BaseDistribution:
-        """Return what Optuna samples from."""
-        from optuna import distributions
-
-        if self.kind == "choice":
-            return distributions.CategoricalDistribution(self.choices)
-        if self.kind == "int":
-            step = int(self.step or 1)
-            return distributions.IntDistribution(int(self.low), int(self.high), self.log, step)
-        return distributions.FloatDistribution(self.low, self.high, self.log, self.step)
-
-    def suggest(self, trial: Any) -> Any:
-        """Ask a trial for a value."""
-        if self.kind == "choice":
-            return trial.suggest_categorical(self.name, self.choices)
-        if self.kind == "int":
-            step = int(self.step or 1)
-            return trial.suggest_int(
-                self.name, int(self.low), int(self.high), step=step, log=self.log
-            )
-        return trial.suggest_float(self.name, self.low, self.high, step=self.step, log=self.log)
-
-    def override(self, value: Any) -> str:
-        """Return the override that gives the key a value."""
-        if self.kind == "choice":
-            return f"{self.key}={self.texts[self.index(value)]}"
-        return f"{self.key}={value}"
-
-    def index(self, value: Any) -> int:
-        """Return the place of a value among the choices; 1, 1.0 and true differ."""
-        for k, choice in enumerate(self.choices):
-            if type(choice) is type(value) and choice == value:
-                return k
-        if value in self.texts:
-            return self.texts.index(value)
-        raise ValueError(value)
-
-    def canonical(self) -> dict[str, Any]:
-        """Return what makes two parameters the same, as JSON values."""
-        if self.kind == "choice":
-            return {"kind": self.kind, "choices": list(self.texts)}
-        known = {"kind": self.kind, "low": self.low, "high": self.high}
-        return {**known, "step": self.step, "log": self.log}
+LONGEST = 100_000
+"""Most values of a range."""
 
 
 def parse(
@@ -106,82 +31,141 @@ def parse(
 
     Args:
         arguments: The command line's task overrides.
-        params: ``hydra.sweeper.params``; the command line wins.
+        params: ``hydra.sweeper.params``; the command line wins over a key of the same name.
         parser: With a config loader, for ``glob``.
 
     Raises:
         SweepError: a sweep that has no values.
         HydraException: Hydra's grammar was broken, or its own keys are swept.
     """
-    lines = [f"{key}={_as_text(value)}" for key, value in params.items()]
-    read: dict[str, str | Parameter] = {}
-    for override in parser.parse_overrides([*lines, *arguments]):
-        line = override.input_line or ""
-        if override.is_sweep_override():
-            read[override.get_key_element()] = _swept(override, line)
+    given = [(name, item, True) for name, item in _configured(params, parser)]
+    for override in parser.parse_overrides(list(arguments)):
+        name = override.get_key_element().lstrip("+~")
+        given.append((name, _read(override, parser), False))
+    kept: list[tuple[str, str | Parameter, bool]] = []
+    for name, item, weak in given:
+        fixed = isinstance(item, str)
+        # two fixed ones of a name stay: the second of ++a={x:1} ++a={y:2} only adds to the first
+        rivals = [k for k, (known, other, weaker) in enumerate(kept)
+                  if known == name and not (fixed and isinstance(other, str) and weak == weaker)]  # fmt: skip
+        if rivals:
+            kept = [entry for k, entry in enumerate(kept) if k not in rivals[1:]]
+            kept[rivals[0]] = (name, item, weak)
         else:
-            read[override.get_key_element()] = line
-    return list(read.values())
+            kept.append((name, item, weak))
+    return [item for _, item, _ in kept]
 
 
-def _as_text(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return f"choice({','.join(Override._get_value_element_as_str(item) for item in value)})"
-    return "null" if value is None else str(value)
+def _configured(
+    params: Mapping[str, Any], parser: OverridesParser
+) -> Iterator[tuple[str, str | Parameter]]:
+    """Read ``params``: texts are overrides, lists are choices."""
+    for key, value in _flat(params):
+        if isinstance(value, (list, tuple)):
+            override = parser.parse_overrides([f"{key}=_"])[0]
+            item: str | Parameter = _choice(override, list(value), str(list(value)), parser)
+        else:
+            text = "null" if value is None else str(value)
+            override = parser.parse_overrides([key if key[0] == "~" else f"{key}={text}"])[0]
+            item = _read(override, parser)
+        yield override.get_key_element().lstrip("+~"), item
 
 
-def _swept(override: Override, line: str) -> Parameter:
-    if override.is_hydra_override():
-        raise HydraException(f"Sweeping over Hydra's configuration is not supported : '{line}'")
-    key = override.get_key_element()
-    name, value = key.lstrip("+"), override.value()
+def _flat(params: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield dotted keys: ``hydra.sweeper.params.a.b=...`` on a command line makes mappings."""
+    if OmegaConf.is_config(params):
+        params = OmegaConf.to_container(params, resolve=True)  # type: ignore[assignment]
+    for key, value in params.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def _read(override: Override, parser: OverridesParser) -> str | Parameter:
+    line = override.input_line or ""
+    if not override.is_sweep_override():
+        return line
+    shown, value = line.partition("=")[2], override.value()
     if isinstance(value, IntervalSweep):
-        return _interval(name, key, value, line)
-    texts = tuple(str(text) for text in override.sweep_string_iterator())
-    if not texts:
-        raise SweepError(key, line.partition("=")[2], "there is nothing to choose from", "1,2,3")
-    if isinstance(value, RangeSweep) and not value.shuffle and len(texts) > 1:
-        return _range(name, key, value, texts)
-    return Parameter(name, key, "choice", _choices(override, texts), texts)
+        return _interval(*_names(override, shown), value, shown)
+    if isinstance(value, RangeSweep):
+        items = _steps(override, value, shown)
+    else:
+        items = list(value.list if isinstance(value, ChoiceSweep) else override.sweep_iterator())
+    if getattr(value, "shuffle", False):
+        # by the text, not by chance: every machine and every resumption has one order
+        random.Random(line).shuffle(items)
+    elif isinstance(value, RangeSweep) and len(items) > 1:
+        return _range(*_names(override, shown), value, items)
+    return _choice(override, items, shown, parser)
 
 
-def _interval(name: str, key: str, sweep: IntervalSweep, line: str) -> Parameter:
+def _names(override: Override, shown: str) -> tuple[str, str]:
+    """Return the name and the key of an override that may be swept."""
+    key = override.get_key_element()
+    if override.is_hydra_override():
+        asked = f"{key}={shown}"
+        raise HydraException(f"Sweeping over Hydra's configuration is not supported : '{asked}'")
+    if override.is_delete():
+        raise SweepError(key, shown, "a deletion cannot be swept", key)
+    return key.lstrip("+"), key
+
+
+def _interval(name: str, key: str, sweep: IntervalSweep, shown: str) -> Parameter:
     low, high, log = sweep.start, sweep.end, "log" in sweep.tags
-    shown = line.partition("=")[2]
-    if low is None or high is None or low > high:
-        raise SweepError(
-            key, shown, "the interval starts after its end", f"interval({high},{low})"
-        )
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        raise SweepError(key, shown, "an interval needs two finite ends", "interval(0,1)")
+    if low > high:
+        swapped = f"interval({high},{low})"
+        raise SweepError(key, shown, "the interval starts after its end", swapped)
     if log and low <= 0:
         raise SweepError(key, shown, "a logarithmic interval starts above 0", "interval(1e-6,1)")
-    whole = isinstance(low, int) and isinstance(high, int)
-    # interval(1, 5) is a float in Hydra's grammar; int(interval(1, 5)) makes its ends whole
-    kind = (
-        "int" if whole and line.partition("=")[2].replace(" ", "").find("int(") >= 0 else "float"
-    )
-    if kind == "int":
-        return Parameter(name, key, kind, low=int(low), high=int(high), log=log)
-    return Parameter(name, key, kind, low=float(low), high=float(high), log=log)
+    # the ends of interval(1,5) are floats in Hydra's grammar; those of int(interval(1,5)) are not
+    kind = "int" if isinstance(low, int) and isinstance(high, int) else "float"
+    return Parameter(name, key, kind, low=low, high=high, log=log)
 
 
-def _range(name: str, key: str, sweep: RangeSweep, texts: tuple[str, ...]) -> Parameter:
-    """Read a range: listed in Hydra's order, sampled as steps between its least and largest."""
-    whole = all(text.lstrip("-").isdigit() for text in texts)
-    numbers = [int(text) if whole else float(text) for text in texts]
-    low, high, step = min(numbers), max(numbers), abs(sweep.step)
-    log = "log" in sweep.tags
-    if log or not whole:
-        # Optuna's steps of floats are not Hydra's to the last bit: let it choose among the texts
-        return Parameter(name, key, "choice", tuple(numbers), texts)
-    return Parameter(name, key, "int", texts=texts, low=low, high=high, step=step)
+def _steps(override: Override, sweep: RangeSweep, shown: str) -> list[Any]:
+    """Return the values of a range, which may be none, endless or too many."""
+    start, stop, step = sweep.start or 0, sweep.stop or 0, sweep.step
+    key = override.get_key_element()
+    if not (step and math.isfinite(start) and math.isfinite(stop) and math.isfinite(step)):
+        raise SweepError(key, shown, "a range needs finite ends and steps", "range(1,10,1)")
+    if (stop - start) / step > LONGEST:
+        raise SweepError(
+            key, shown, f"a range of more than {LONGEST} values", f"int(interval({start},{stop}))"
+        )
+    return list(sweep.range())
 
 
-def _choices(override: Override, texts: tuple[str, ...]) -> tuple[Any, ...]:
-    """Return the values, or their texts where Optuna could not tell them apart."""
-    values = [_plain(item) for item in override.sweep_iterator()]
-    plain = all(isinstance(value, PLAIN) for value in values)
-    return tuple(values) if plain and len(set(values)) == len(values) else texts
+def _range(name: str, key: str, sweep: RangeSweep, items: list[Any]) -> Parameter:
+    """Read a range: listed in Hydra's order, sampled as steps from its least to its largest."""
+    texts = tuple(str(item) for item in items)
+    whole, step, log = isinstance(items[0], int), sweep.step, "log" in sweep.tags
+    # 0.1 + 2 * 0.1 is 0.3 to a person and to Optuna; Hydra's own text stays what is replayed
+    first, by = Decimal(str(items[0])), Decimal(str(step))
+    values = tuple((int if whole else float)(first + k * by) for k in range(len(items)))
+    low, high = min(values), max(values)
+    even = all(abs((v - low) / step - round((v - low) / step)) < 1e-9 for v in values)
+    if not even or log and not (whole and abs(step) == 1 and low >= 1):
+        # Optuna has no such steps: it may choose among the values
+        return Parameter(name, key, "choice", tuple(items), texts, tuple(items))
+    kind = "int" if whole else "float"
+    return Parameter(name, key, kind, values, texts, values, low, high, step, log)
 
 
-def _plain(value: Any) -> Any:
-    return value.text if isinstance(value, QuotedString) else value
+def _choice(override: Override, items: list[Any], shown: str, parser: OverridesParser) -> Parameter:
+    """Read a list: Optuna keeps the values, or the texts where it could not tell them apart."""
+    name, key = _names(override, shown)
+    kept: list[tuple[Any, str]] = []
+    for item in items:
+        known = meaning(item)
+        if not any(same(known, other) for other, _ in kept):
+            kept.append((known, text_of(key, item, parser)))
+    if not kept:
+        raise SweepError(key, shown, "there is nothing to choose from", f"{key}=1,2,3")
+    meanings, texts = tuple(known for known, _ in kept), tuple(text for _, text in kept)
+    plain = all(isinstance(one, PLAIN) and one == one for one in meanings)
+    values = meanings if plain and len(set(meanings)) == len(meanings) else texts
+    return Parameter(name, key, "choice", values, texts, meanings)

@@ -13,7 +13,7 @@ from typing import Any
 import cloudpickle
 import optuna
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import CompactHydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
@@ -134,7 +134,7 @@ def _fix_places(config: DictConfig, where: Place) -> None:
         f"hydra.sweep.dir={_quoted(str(where.directory))}",
     ]
     # as text: an override may name ${hydra.job.num}, which is known in a job only
-    given = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
+    given: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
     with read_write(config), open_dict(config):
         config.hydra.overrides.hydra = [*given, *fixed]
         config.hydra.sweep.dir = str(where.directory)
@@ -220,12 +220,12 @@ def _work_off(session: Session) -> list[list[Any]]:
     with Watch(session.plan, session.claims) as watch:
         while True:
             jobs += session.launched.run(session, watch)
-            if _stop.reason(session.claims, session.plan):
+            if session.launched.mismatch or _stop.reason(session.claims, session.plan):
                 break
             if not watch.wait_for_others():
                 break
     if session.launched.mismatch:
-        raise HydraException(
+        raise CompactHydraException(
             f"hydra.sweeper.direction={list(session.plan.directions)}: "
             f"{session.launched.mismatch}; return one value per direction"
         )
@@ -242,7 +242,7 @@ def _complain(session: Session) -> None:
         _note_stop(session, reason)
         worst = session.claims.rows(SLOTS.c.state == "FAIL")[-1]
         last = _stop.facts_of(worst)["error"].strip().splitlines()[-1:]
-        raise HydraException(f"{reason}; the last: {''.join(last)}")
+        raise CompactHydraException(f"{reason}; the last: {''.join(last)}")
     if reason and session.ended() < session.plan.n_trials:
         log.warning("stopped: %s", reason)
         if "patience" in reason:
