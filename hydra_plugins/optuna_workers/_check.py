@@ -6,7 +6,6 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
-from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.optuna_workers._errors import SweepError
@@ -65,6 +64,8 @@ def directions(sweeper: DictConfig) -> list[str]:
     wrong = [one for one in found if one not in ("minimize", "maximize")]
     if wrong or not found:
         raise _wrong("direction", asked, "must be minimize or maximize, or a list", "minimize")
+    if len(found) > 1 and sweeper.patience is not None:
+        raise _wrong("patience", sweeper.patience, f"there are {len(found)} directions", "null")
     return found
 
 
@@ -94,7 +95,3 @@ def choice(node: Any) -> str:
     known = node.get("name") if isinstance(node, (Mapping, DictConfig)) else node
     return str(known or "")
 
-
-def names_in_use() -> set[str]:
-    """Return the classes of launchers that Hydra has found."""
-    return set(Plugins.instance().class_name_to_class)

@@ -81,22 +81,24 @@ def run(work: Work, request: Request, ask: _trial.Ask) -> Answer:
                 job_dir_key="hydra.sweep.dir",
                 job_subdir_key="hydra.sweep.subdir",
             )
+            if "state" not in outcome:
+                outcome.update(_judged(job, request.directions))
             if error := outcome.get("error"):
-                sys.stderr.write(error)
+                print(error.rstrip(), file=sys.stderr)
     except KeyboardInterrupt:
         return Answer("INTERRUPTED", directory=str(outcome.get("directory", "")))
     except Exception:  # a configuration that does not compose
         job, outcome["state"], outcome["error"] = None, "FAIL", traceback.format_exc()
     finally:
         _close_logs(work.config)
-    answer = Answer(
-        outcome.get("state", "COMPLETE"),
+    return Answer(
+        outcome["state"],
+        outcome.get("values"),
         error=outcome.get("error", ""),
         directory=str(outcome.get("directory", "")),
         seconds=time.monotonic() - begun,
         job=_pickled(job) if job else None,
     )
-    return _judged(answer, job, request.directions) if job else answer
 
 
 def _caught(task: TaskFunction, outcome: dict[str, Any]) -> TaskFunction:
@@ -120,21 +122,17 @@ def _caught(task: TaskFunction, outcome: dict[str, Any]) -> TaskFunction:
     return call
 
 
-def _judged(answer: Answer, job: JobReturn, directions: int) -> Answer:
+def _judged(job: JobReturn, directions: int) -> dict[str, Any]:
     """Take the returned value for the objective, or say why it cannot be."""
-    if answer.state != "COMPLETE":
-        return answer
     returned = job._return_value
     several = isinstance(returned, Sequence) and not isinstance(returned, str)
     values = list(returned) if several else [returned]
     if returned is None or (len(values) == directions and not all(map(_is_number, values))):
-        answer.state, answer.error = "FAIL", f"the task returned {returned!r}, not a number"
-    elif len(values) != directions:
-        answer.state = "MISMATCH"
-        answer.error = f"the task returned {len(values)} value(s) for {directions} direction(s)"
-    else:
-        answer.values = [float(value) for value in values]
-    return answer
+        return {"state": "FAIL", "error": f"the task returned {returned!r}, not a number"}
+    if len(values) != directions:
+        told = f"the task returned {len(values)} value(s) for {directions} direction(s)"
+        return {"state": "MISMATCH", "error": told}
+    return {"state": "COMPLETE", "values": [float(value) for value in values]}
 
 
 def _is_number(value: Any) -> bool:
