@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
-COMMANDS = {"train": "one run, or several with -m; catdog train --help"}
+COMMANDS = {
+    "train": "one run, or several with -m; catdog train --help",
+    "sweep": "the searches in sweeps/; with a name, run one",
+    "suggest": "learning rates, from the LR range test alone",
+}
 
 
 def main() -> None:
@@ -17,7 +22,5 @@ def main() -> None:
     if words[0] not in COMMANDS:
         names = ", ".join(COMMANDS)
         sys.exit(f"catdog: there is no command {words[0]!r}; there are: {names}")
-    from catdog import train
-
     sys.argv = [f"catdog {words[0]}", *words[1:]]
-    train.main()
+    importlib.import_module(f"catdog.{words[0]}").main()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from catdog.progress import Advance, Progress
 
 if TYPE_CHECKING:
     from catdog.experiment import Outcome
+    from catdog.searches import Search
 
 
 class Console(Progress):
@@ -75,6 +77,28 @@ def summarize(outcome: Outcome, browse: str) -> None:
     table.add_row("browse", Text(browse))
     # a narrow terminal wraps long lines itself; a wrapped command could not be pasted
     RichConsole(width=200, highlight=False).print(table)
+
+
+def suggest(suggestions: dict[str, float]) -> None:
+    """Print what the LR range test suggests."""
+    table = Table(title="LR range test", show_header=False, title_justify="left")
+    for name, rate in suggestions.items():
+        found = "too few finite losses to say" if math.isnan(rate) else f"optimizer.lr={rate:.1e}"
+        table.add_row(name, found)
+    RichConsole(highlight=False).print(table)
+
+
+def list_searches(searches: Sequence[Search]) -> None:
+    """Print the searches that can be run, and how."""
+    table = Table(show_lines=True)
+    for column in ("search", "question", "trials", "budget", "found"):
+        table.add_column(column, overflow="fold")
+    for search in searches:
+        shown = (search.name, search.question, search.trials or "all", search.budget, search.found)
+        table.add_row(*(Text(str(text)) for text in shown))
+    out = RichConsole(highlight=False)
+    out.print(table)
+    out.print("python -m catdog.sweep NAME key=value ...", markup=False)
 
 
 def complain(message: str) -> None:

@@ -13,37 +13,26 @@ import contextlib
 import math
 import time
 import traceback
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import keras
 import numpy as np
 
-from catdog import (
-    backbone,
-    evaluate,
-    features,
-    feed,
-    fit,
-    head,
-    lr_range,
-    model,
-    optimizer,
-    paths,
-    pipeline,
-    report,
-)
+from catdog import evaluate, fit, model, parts, paths, report
 from catdog.features import Extractor
 from catdog.feed import Feed
-from catdog.loop import Steps
-from catdog.manifest import Manifest, Photo
-from catdog.origin import Origin, commit
-from catdog.progress import Progress
+from catdog.kept import Kept
+from catdog.manifest import Manifest
+from catdog.origin import Origin, commit, run_tags
+from catdog.progress import Progress, Watcher
 from catdog.settings import Settings
 from catdog.tracking import Run, Tracker
 from catdog.weights import Weights
+
+
+class GivenUp(Exception):
+    """The watcher ended the training; the run is logged so far and FINISHED."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +86,9 @@ def run(
     *,
     origin: Origin | None = None,
     progress: Progress | None = None,
+    watcher: Watcher | None = None,
     clock: Clock | None = None,
+    kept: Kept | None = None,
 ) -> Outcome:
     """Run one experiment and log it.
 
@@ -108,50 +99,37 @@ def run(
         tracker: The MLflow store.
         origin: The command that led here.
         progress: Hears of extraction, LR test and epochs.
+        watcher: Hears of the run's start, epochs and result, and may give the training up.
         clock: Started earlier to include start-up in the total.
+        kept: What earlier runs of this process left.
 
     Raises:
         ConfigError: features do not fit the store's disk or dtype.
         DataError: a photo changed while it was used.
+        GivenUp: the watcher ended the training.
     """
     origin, progress, clock = origin or Origin(), progress or Progress(), clock or Clock()
+    watcher, kept = watcher or Watcher(), kept or Kept()
     clock.seconds["startup"] = clock.total()
-    html = origin.kind == "run"  # a sweep's trials leave out the 4 MB HTML pages
-    state = commit(paths.root())
-    name, tags = report.run_name(settings), report.tags(origin, state)
-    with _tracked(tracker, name, tags) as run:
-        report.describe(run, settings, manifest, weights, origin, state)
-        extractor = _extractor(settings, weights)
+    state = kept.get("commit", (), lambda: commit(paths.root()))
+    name, tags = report.run_name(settings), run_tags(origin, state)
+    with _tracked(tracker, f"{origin.label} {name}".strip(), tags, watcher) as run:
+        with clock.stage("logging"):
+            report.describe(run, settings, manifest, weights, origin, state)
+        with clock.stage("build"):
+            extractor = parts.extractor(settings, weights, kept)
         with clock.stage("features"):
-            feeds = _feeds(settings, manifest, extractor, progress)
-        trained = _head(settings, extractor, manifest)
-        suggestions: dict[str, float] = {}
-        if settings.lr_range.enabled:
-            with clock.stage("lr_range"):
-                curve = _test_rates(settings, manifest, trained, feeds["train"], progress)
-            suggestions = curve.suggestions
-            settings = _apply(settings, suggestions)
-            with clock.stage("logging"):
-                report.lr_range(run, curve, settings, html=html)
-        with clock.stage("fit"):
-            fitted = _fit(settings, manifest, trained, feeds, run, progress)
-        with clock.stage("logging"):
-            report.training(run, fitted, html=html)
-        with clock.stage("evaluate"):
-            probabilities = evaluate.predict(trained, feeds["test"])
-            labels = np.array([photo.label for photo in manifest.of("test")])
-            scores = evaluate.score(probabilities, labels)
-        with clock.stage("logging"):
-            report.evaluation(run, manifest, probabilities, labels, scores)
-        with clock.stage("model"):
-            stitched = model.stitch(
-                extractor.layers, extractor.prefix, trained, features_dtype=extractor.dtype
-            )
-            wanted = settings.tracking.log_model
-            log_it = wanted == "always" or (wanted == "auto" and origin.kind == "run")
-            report.checkpoint(run, stitched, manifest.classes, log_model=log_it)
+            feeds = parts.feeds(settings, manifest, extractor, progress)
+        with clock.stage("build"):
+            trained = parts.trainable(settings, extractor, manifest)
+        work = _Work(run, settings, manifest, feeds, trained, origin, progress, watcher, clock)
+        suggestions = work.test_rates()
+        fitted = work.train()
+        scores = work.evaluate()
+        work.save(extractor)
         objective = fitted.at_best(settings.objective.metric)
         report.totals(run, clock.seconds, clock.total())
+        watcher.on_objective(objective)
     seconds = {**clock.seconds, "total": clock.total()}
     return Outcome(
         objective, run.run_id, fitted, scores, suggestions, seconds, trained.count_params()
@@ -159,137 +137,118 @@ def run(
 
 
 @contextlib.contextmanager
-def _tracked(tracker: Tracker, name: str, tags: dict[str, str]) -> Iterator[Run]:
+def _tracked(
+    tracker: Tracker, name: str, tags: Mapping[str, str], watcher: Watcher
+) -> Iterator[Run]:
     """Yield a run that is ended whatever happens."""
     run = tracker.start(name, tags)
     try:
+        watcher.on_start(run.run_id, tracker.shown_uri)
         yield run
+    except GivenUp:
+        _end(run, "FINISHED", watcher.end_tags("PRUNED"))
+        raise
     except BaseException as error:
         killed = isinstance(error, (KeyboardInterrupt, SystemExit))
         with contextlib.suppress(OSError), run.folder("error") as place:
             (place / "traceback.txt").write_text(traceback.format_exc())
-        run.end("KILLED" if killed else "FAILED")
+        _end(run, "KILLED" if killed else "FAILED", watcher.end_tags("FAIL"))
         raise
-    run.end("FINISHED")
+    _end(run, "FINISHED", watcher.end_tags("COMPLETE"))
 
 
-def _extractor(settings: Settings, weights: Weights) -> Extractor:
-    choice = settings.backbone
-    built = backbone.build(
-        choice.name,
-        image_size=choice.image_size,
-        alpha=choice.alpha,
-        weights=weights,
-        seed=settings.seed,
-    )
-    facts = {
-        "backbone": choice.name,
-        "weights": built.weights_hash,
-        "cut": choice.unfreeze_from,
-        "pooling": settings.head.pooling,
-        "image_size": choice.image_size,
-        "resize": choice.resize,
-    }
-    return Extractor(
-        backbone.prefix(built, pooling=settings.head.pooling),
-        pipeline.preprocessing(choice.image_size, choice.resize, built.scaling),
-        facts,
-        settings.features.dtype,
-        settings.features.batch_size,
-    )
+def _end(run: Run, status: str, tags: Mapping[str, str]) -> None:
+    run.end(status)
+    if tags:
+        run.tags(tags)
 
 
-def _feeds(
-    settings: Settings, manifest: Manifest, extractor: Extractor, progress: Progress
-) -> dict[str, Feed]:
-    policy, seed = settings.augment.name, settings.seed
-    tta = 2 if settings.evaluation.tta == "flip" else 1
-    wanted = {
-        "train": (policy, settings.augment.views),
-        "val": ("flip", tta),
-        "test": ("flip", tta),
-    }
-    if settings.features.mode == "stream":
-        return {
-            split: feed.Live(extractor, manifest.of(split), policy=rule, seed=seed, views=views)
-            for split, (rule, views) in wanted.items()
-        }
-    root = Path(settings.features.dir).expanduser()
-    ram = settings.features.ram_mb * 2**20
-    sets = {
-        split: features.ensure(
-            root, extractor, manifest.of(split), policy=rule, views=views, seed=seed,
-            progress=progress, split=split,
-        )
-        for split, (rule, views) in wanted.items()
-    }  # fmt: skip
-    if sum(held.nbytes for held in sets.values()) <= ram:
-        return {split: feed.Resident(held) for split, held in sets.items()}
-    return {split: feed.Streamed(held, ram) for split, held in sets.items()}
+@dataclass
+class _Work:
+    """A run under way: what its stages share."""
 
+    run: Run
+    settings: Settings
+    manifest: Manifest
+    feeds: dict[str, Feed]
+    trained: keras.Model
+    origin: Origin
+    progress: Progress
+    watcher: Watcher
+    clock: Clock
 
-def _head(settings: Settings, extractor: Extractor, manifest: Manifest) -> keras.Model:
-    keras.utils.set_random_seed(settings.seed)
-    return head.build(
-        extractor.shape,
-        len(manifest.classes),
-        units=settings.head.units,
-        dropout=settings.head.dropout,
-        precision=settings.trainer.precision,
-        seed=settings.seed,
-    )
+    def __post_init__(self) -> None:
+        self.html = self.origin.kind == "run"  # a sweep's trials leave out the 4 MB HTML pages
 
+    def test_rates(self) -> dict[str, float]:
+        """Run the LR range test, if it is on, and take its suggestion, if one is asked for."""
+        if not self.settings.lr_range.enabled:
+            return {}
+        with self.clock.stage("lr_range"):
+            curve = parts.range_test(
+                self.settings, self.manifest, self.trained, self.feeds["train"], self.progress
+            )
+        self.settings = _apply(self.settings, curve.suggestions)
+        with self.clock.stage("logging"):
+            report.lr_range(self.run, curve, self.settings, html=self.html)
+        return curve.suggestions
 
-def _steps(
-    settings: Settings, manifest: Manifest, trained: keras.Model, rate: optimizer.Rate
-) -> Steps:
-    choice, trainer = settings.optimizer, settings.trainer
-    return Steps(
-        trained,
-        optimizer.build(
-            choice.name,
-            rate,
-            weight_decay=choice.weight_decay,
-            momentum=choice.momentum,
-            nesterov=choice.nesterov,
-            clipnorm=choice.clipnorm,
-            precision=trainer.precision,
-        ),
-        batch_size=trainer.batch_size,
-        label_smoothing=trainer.label_smoothing,
-        class_weights=_class_weights(manifest.of("train"), len(manifest.classes))
-        if trainer.class_weight
-        else None,
-        ema=trainer.ema,
-    )
+    def train(self) -> fit.Fitted:
+        """Train the head; a training that was given up ends here, logged so far."""
+        with self.clock.stage("fit"):
+            fitted = self._fit()
+        with self.clock.stage("logging"):
+            report.training(self.run, fitted, html=self.html)
+        if fitted.given_up:
+            report.totals(self.run, self.clock.seconds, self.clock.total())
+            raise GivenUp(f"after epoch {len(fitted.history['lr'])}")
+        return fitted
 
+    def _fit(self) -> fit.Fitted:
+        trainer, schedule = self.settings.trainer, self.settings.schedule
+        rate = parts.scheduled(self.settings, self.feeds["train"].photos)
+        plateau = fit.Plateau(schedule.factor, schedule.patience, schedule.final_lr)
+        with self.progress.track("Training", trainer.epochs) as advance:
 
-def _class_weights(photos: list[Photo], classes: int) -> list[float]:
-    counts = Counter(photo.label for photo in photos)
-    return [len(photos) / (classes * counts[label]) for label in range(classes)]
+            def on_epoch(epoch: int, metrics: dict[str, float]) -> bool:
+                report.epoch(self.run, epoch, metrics)
+                said = f"val loss {metrics['val/loss']:.4f} acc {metrics['val/accuracy']:.4f}"
+                advance(1, said)
+                return self.watcher.on_epoch(epoch, metrics)
 
+            return fit.fit(
+                parts.steps(self.settings, self.manifest, self.trained, rate),
+                self.feeds["train"],
+                self.feeds["val"],
+                epochs=trainer.epochs,
+                rng=np.random.default_rng([self.settings.seed, 0]),
+                monitor=trainer.monitor,
+                patience=trainer.patience,
+                plateau=plateau if schedule.name == "plateau" else None,
+                on_epoch=on_epoch,
+            )
 
-def _test_rates(
-    settings: Settings,
-    manifest: Manifest,
-    trained: keras.Model,
-    train: Feed,
-    progress: Progress,
-) -> lr_range.Curve:
-    choice = settings.lr_range
-    with progress.track("LR range test", choice.steps) as advance:
-        curve = lr_range.run(
-            _steps(settings, manifest, trained, choice.min_lr),
-            train,
-            min_lr=choice.min_lr,
-            max_lr=choice.max_lr,
-            count=choice.steps,
-            rng=np.random.default_rng([settings.seed, 1]),
-            on_step=lambda: advance(1),
-        )
-        if curve.diverged:
-            advance(choice.steps - len(curve.lr), f"blew up at {curve.lr[-1]:.1e}")
-        return curve
+    def evaluate(self) -> evaluate.Scores:
+        """Score the test photos."""
+        with self.clock.stage("evaluate"):
+            probabilities = evaluate.predict(self.trained, self.feeds["test"])
+            labels = np.array([photo.label for photo in self.manifest.of("test")])
+            scores = evaluate.score(probabilities, labels)
+        with self.clock.stage("logging"):
+            report.evaluation(self.run, self.manifest, probabilities, labels, scores)
+        return scores
+
+    def save(self, extractor: Extractor) -> None:
+        """Save the end-to-end model, and log it if that is wanted."""
+        wanted = self.settings.tracking.log_model
+        log_it = wanted == "always" or (wanted == "auto" and self.origin.kind == "run")
+        with (
+            self.clock.stage("model"),
+            model.stitched(
+                extractor.layers, extractor.prefix, self.trained, features_dtype=extractor.dtype
+            ) as whole,
+        ):
+            report.checkpoint(self.run, whole, self.manifest.classes, log_model=log_it)
 
 
 def _apply(settings: Settings, suggestions: dict[str, float]) -> Settings:
@@ -298,40 +257,3 @@ def _apply(settings: Settings, suggestions: dict[str, float]) -> Settings:
     if math.isnan(rate):
         return settings
     return replace(settings, optimizer=replace(settings.optimizer, lr=rate))
-
-
-def _fit(
-    settings: Settings,
-    manifest: Manifest,
-    trained: keras.Model,
-    feeds: dict[str, Feed],
-    run: Run,
-    progress: Progress,
-) -> fit.Fitted:
-    trainer, schedule = settings.trainer, settings.schedule
-    rate = optimizer.schedule(
-        schedule.name,
-        settings.optimizer.lr,
-        epochs=trainer.epochs,
-        steps_per_epoch=math.ceil(feeds["train"].photos / trainer.batch_size),
-        warmup_epochs=schedule.warmup_epochs,
-        final_lr=schedule.final_lr,
-    )
-    plateau = fit.Plateau(schedule.factor, schedule.patience, schedule.final_lr)
-    with progress.track("Training", trainer.epochs) as advance:
-
-        def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
-            report.epoch(run, epoch, metrics)
-            advance(1, f"val loss {metrics['val/loss']:.4f} acc {metrics['val/accuracy']:.4f}")
-
-        return fit.fit(
-            _steps(settings, manifest, trained, rate),
-            feeds["train"],
-            feeds["val"],
-            epochs=trainer.epochs,
-            rng=np.random.default_rng([settings.seed, 0]),
-            monitor=trainer.monitor,
-            patience=trainer.patience,
-            plateau=plateau if schedule.name == "plateau" else None,
-            on_epoch=on_epoch,
-        )

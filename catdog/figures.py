@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeGuard
 
 import numpy as np
@@ -24,6 +24,10 @@ STYLE = {
     "train": "#8d98a7",
     "val": "#3a6ea5",
     "lr": "#2b2f36",
+    "complete": "#3a6ea5",
+    "pruned": "#8d98a7",
+    "failed": "#cf7a2c",
+    "best": "#3f8a5c",
 }
 LOSS = "loss (cross-entropy)"
 LR_NOTE = "bold: smoothed, faint: each batch"
@@ -53,6 +57,80 @@ class Panel:
         """Return the last finite value and the name of each series, by increasing value."""
         found = [(values[np.isfinite(values)][-1:], name) for name, values in self.lines.items()]
         return sorted((float(end[0]), name) for end, name in found if end.size)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A trial of a study, between learning rate and objective.
+
+    Attributes:
+        number: Optuna's.
+        lr: Its learning rate, above 0.
+        value: Its objective, of a pruned trial the last it reported; None if it has none.
+        state: ``COMPLETE``, ``PRUNED`` or ``FAIL``.
+        best: Whether it is the study's best.
+        params: All swept values.
+    """
+
+    number: int
+    lr: float
+    value: float | None
+    state: str
+    best: bool = False
+    params: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def look(self) -> str:
+        """``best``, ``complete``, ``pruned`` or ``failed``: how it is drawn."""
+        state = {"COMPLETE": "complete", "PRUNED": "pruned"}.get(self.state, "failed")
+        return "best" if self.best else state
+
+
+LOOKS = ("complete", "pruned", "failed", "best")
+"""How trials are drawn, from the back to the front."""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """All trials of a study, laid out.
+
+    Attributes:
+        x: (low, high) of the learning rate, as exponents of ten.
+        y: (low, high) of the objective, as exponents if `log`.
+        log: Whether the objective belongs on a log axis.
+        points: By look, each with its height on the axis; trials without a value lie on its edge.
+    """
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+    log: bool
+    points: Mapping[str, Sequence[tuple[Point, float]]]
+
+
+def cloud(points: Sequence[Point], *, maximize: bool) -> Cloud:
+    """Lay out the trials of a study.
+
+    Args:
+        points: At least one.
+        maximize: Whether a larger objective is better; failures lie on the worse edge.
+    """
+    known = {p.number: p.value for p in points if p.value is not None and math.isfinite(p.value)}
+    values = np.array(list(known.values()), float)
+    log = spans_decade(values)
+    shown = np.log10(values) if log else values
+    low, high = (float(shown.min()), float(shown.max())) if shown.size else (0.0, 1.0)
+    room = 0.08 * (high - low) or 0.1 * abs(high) or 0.1
+    edge = low - 1.2 * room if maximize else high + 1.2 * room
+    heights = dict(zip(known, shown.tolist(), strict=True))
+    placed: dict[str, list[tuple[Point, float]]] = {look: [] for look in LOOKS}
+    for point in points:
+        placed[point.look].append((point, heights.get(point.number, edge)))
+    rates = np.log10([point.lr for point in points])
+    left, right = float(rates.min()), float(rates.max())
+    aside = 0.04 * (right - left) or 0.5
+    return Cloud(
+        (left - aside, right + aside), (min(low, edge) - room, max(high, edge) + room), log, placed
+    )
 
 
 def panels(history: Mapping[str, Sequence[float]], best_epoch: int) -> tuple[Panel, Panel, Panel]:

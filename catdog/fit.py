@@ -23,11 +23,13 @@ class Fitted:
         history: Each of ``METRICS`` by epoch.
         best_epoch: The epoch (from 1) whose weights the model now has; ties go to the earlier.
         stopped_early: Whether patience ran out.
+        given_up: Whether ``on_epoch`` ended it.
     """
 
     history: dict[str, list[float]]
     best_epoch: int
     stopped_early: bool
+    given_up: bool = False
 
     def at_best(self, metric: str) -> float:
         """Return a metric of the best epoch."""
@@ -63,7 +65,7 @@ def fit(
     monitor: str = "val/loss",
     patience: int | None = 3,
     plateau: Plateau | None = None,
-    on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, metrics: None,
+    on_epoch: Callable[[int, dict[str, float]], bool] = lambda epoch, metrics: False,
 ) -> Fitted:
     """Train, and leave the model with the weights of its best epoch.
 
@@ -76,14 +78,14 @@ def fit(
         monitor: ``val/loss`` or ``val/accuracy``; best epoch, patience and plateau follow it.
         patience: Stop after this many epochs without improvement; null never stops early.
         plateau: Lower the learning rate when stuck; null leaves it to the schedule.
-        on_epoch: Hears of each epoch (from 1) and its metrics; may raise to end the training.
+        on_epoch: Hears of each epoch (from 1) and its metrics; true gives the training up.
 
     Returns:
         The history and the best epoch. A training whose every epoch is NaN keeps its first.
     """
     history: dict[str, list[float]] = {name: [] for name in METRICS}
     best, best_epoch, best_weights, stuck = math.nan, 0, None, 0
-    stopped = False
+    stopped = given_up = False
     for epoch in range(1, epochs + 1):
         metrics = _epoch(steps, train, rng)
         steps.swap_averages()
@@ -97,15 +99,15 @@ def fit(
         steps.swap_averages()
         for name in METRICS:
             history[name].append(metrics[name])
-        on_epoch(epoch, metrics)
+        given_up = on_epoch(epoch, metrics)
         if plateau and stuck and stuck % plateau.patience == 0:
             lower = max(metrics["lr"] * plateau.factor, plateau.least)
             steps.optimizer.learning_rate = lower
         stopped = patience is not None and stuck >= patience and epoch < epochs
-        if stopped:
+        if stopped or given_up:
             break
     steps.model.set_weights(best_weights)
-    return Fitted(history, best_epoch, stopped)
+    return Fitted(history, best_epoch, stopped, given_up)
 
 
 def _epoch(steps: Steps, train: Feed, rng: np.random.Generator) -> dict[str, float]:

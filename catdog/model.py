@@ -2,9 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import keras
+
+
+@contextlib.contextmanager
+def stitched(
+    preprocessing: Sequence[keras.layers.Layer],
+    prefix: keras.Model,
+    trained: keras.Model,
+    *,
+    features_dtype: str,
+) -> Iterator[keras.Model]:
+    """Yield the end-to-end model of ``stitch``; the parts are afterwards as they were.
+
+    A Keras layer keeps each of its calls, and by them all that it was ever joined to: a prefix
+    that many trials share would keep all their heads.
+    """
+    calls = [
+        list_
+        for part in (*preprocessing, prefix, trained)
+        for list_ in (part._inbound_nodes, part._outbound_nodes)
+    ]
+    lengths = [len(list_) for list_ in calls]
+    try:
+        yield stitch(preprocessing, prefix, trained, features_dtype=features_dtype)
+    finally:
+        for list_, length in zip(calls, lengths, strict=True):
+            del list_[length:]
 
 
 def stitch(

@@ -48,6 +48,8 @@ def build(
     if name == "sgd":
         options["nesterov"] = nesterov
     optimizer = OPTIMIZERS[name](**options)
+    # on one device there is nothing to sum, and TensorFlow never frees a graph that does it
+    optimizer._all_reduce_sum_gradients = list
     if precision == "mixed_float16":
         return keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer

@@ -8,7 +8,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -29,12 +29,16 @@ class Origin:
         resolved: The whole configuration as YAML, or empty without Hydra.
         hydra_dir: Hydra's folder of the job, or empty.
         kind: ``run`` or ``trial``.
+        label: Comes before the run's name, such as ``trial 7``.
+        tags: Of a trial: its study, its number, its parent run.
     """
 
     overrides: Sequence[str] = ()
     resolved: str = ""
     hydra_dir: str = ""
     kind: str = "run"
+    label: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
     command: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,6 +53,23 @@ class Commit:
     sha: str = ""
     dirty: bool = False
     patch: str = ""
+
+
+def run_tags(source: Origin, state: Commit | None = None) -> dict[str, str]:
+    """Return the tags that a run is born with."""
+    state = state or Commit()
+    known = {
+        "catdog.kind": source.kind,
+        "catdog.command": source.command,
+        "catdog.commit": state.sha,
+        "catdog.dirty": str(state.dirty).lower() if state.sha else "",
+        "mlflow.source.git.commit": state.sha,
+        "mlflow.source.name": "catdog.train",
+        "mlflow.note.content": f"Repeat it with\n\n    {source.command}\n",
+        "hydra.dir": source.hydra_dir,
+        **source.tags,
+    }
+    return {key: value for key, value in known.items() if value}
 
 
 def commit(folder: Path) -> Commit:

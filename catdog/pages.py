@@ -17,9 +17,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from catdog import figures
-from catdog.figures import STYLE, rate
+from catdog.figures import STYLE, Point, rate
 
 DECADES = {"type": "log", "dtick": 1, "exponentformat": "e", "tickformat": ".0e"}
+LEGEND = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"}
+SYMBOLS = {
+    "complete": ("circle", 9),
+    "pruned": ("triangle-down-open", 9),
+    "failed": ("x-thin-open", 9),
+    "best": ("star", 17),
+}
+"""Of trials, as plotly calls them, with their size in pixels."""
 
 
 def lr_range_html(
@@ -68,6 +76,51 @@ def lr_range_html(
         # On a log axis plotly places notes by exponent, but lines by value.
         page["annotations"].append(_note(label, math.log10(chosen), 1, xref="x", yanchor="bottom"))
     _write(path, traces, page, name="lr-range")
+
+
+def lr_vs_loss_html(
+    path: str | Path, *, points: Sequence[Point], metric: str, maximize: bool, title: str
+) -> None:
+    """Write a study as a page: hovering over a trial shows its number and all swept values.
+
+    Args:
+        path: The HTML file to write.
+        points: The trials, at least one.
+        metric: What the objective is called.
+        maximize: Whether a larger objective is better.
+        title: Heading of the page.
+    """
+    cloud = figures.cloud(points, maximize=maximize)
+    page = _layout(title, "on the edge: trials without a value", height=560)
+    page |= {"hovermode": "closest", "showlegend": True, "legend": LEGEND}
+    page["xaxis"] = _axis("learning rate (log scale)", range=cloud.x, **DECADES)
+    scale = {"type": "log", "range": cloud.y} if cloud.log else {"range": cloud.y}
+    page["yaxis"] = _axis(html.escape(metric) + " (log scale)" * cloud.log, **scale)
+    traces = [_trials(look, cloud) for look in figures.LOOKS if cloud.points[look]]
+    _write(path, traces, page, name="lr-vs-loss")
+
+
+def _trials(look: str, cloud: figures.Cloud) -> dict[str, Any]:
+    placed = cloud.points[look]
+    symbol, size = SYMBOLS[look]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": f"{look} ({len(placed)})",
+        "x": [point.lr for point, _ in placed],
+        "y": [10**height if cloud.log else height for _, height in placed],
+        "text": [_describe(point) for point, _ in placed],
+        "hovertemplate": "%{text}<extra></extra>",
+        "marker": {"symbol": symbol, "size": size, "color": STYLE[look]},
+        "cliponaxis": False,
+    }
+
+
+def _describe(point: Point) -> str:
+    value = "no value" if point.value is None else f"{point.value:.6g}"
+    lines = [f"{name} = {value}" for name, value in point.params.items()]
+    shown = [html.escape(figures.shorten(line, 80)) for line in lines]
+    return "<br>".join([f"<b>trial {point.number}</b>: {value} ({point.state})", *shown])
 
 
 def curves_html(

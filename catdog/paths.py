@@ -1,7 +1,8 @@
-"""Where things live: the configs, and the project root that mlruns/ belongs to."""
+"""Where things live: the configs, the project root that mlruns/ belongs to, databases."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -13,7 +14,17 @@ def configs() -> Path:
     return inside if inside.is_dir() else PACKAGE.parent / "conf"
 
 
+def sweeps() -> Path:
+    """Return the folder of searches, which lies where the configs' does."""
+    return configs().parent / "sweeps"
+
+
 def root() -> Path:
     """Return the clone's folder, or the current one when catdog is an installed wheel."""
     clone = PACKAGE.parent
     return clone if (clone / "conf" / "train.yaml").is_file() else Path.cwd()
+
+
+def without_password(url: str) -> str:
+    """Return a database's address without its password."""
+    return re.sub(r"//([^/@:]+):[^/@]*@", r"//\1:***@", url)

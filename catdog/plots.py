@@ -18,13 +18,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from catdog import figures
-from catdog.figures import STYLE, rate
+from catdog.figures import STYLE, Point, rate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 DPI = 110
+MARKERS = {
+    "complete": ("o", 6, True),
+    "pruned": ("v", 6, False),
+    "failed": ("x", 6, False),
+    "best": ("*", 15, True),
+}
+"""Of trials: shape, size in points, whether it is filled."""
 
 
 def lr_range_png(
@@ -70,6 +77,47 @@ def lr_range_png(
     _mark_suggestions(ax, figures.on_curve(suggestions, x, y))
     if figures.drawable(chosen):
         _mark_chosen(ax, chosen)
+    _save(canvas, path)
+
+
+def lr_vs_loss_png(
+    path: str | Path, *, points: Sequence[Point], metric: str, maximize: bool, title: str
+) -> None:
+    """Draw a study: the objective of each trial against its learning rate.
+
+    Args:
+        path: The PNG to write.
+        points: The trials, at least one.
+        metric: What the objective is called.
+        maximize: Whether a larger objective is better.
+        title: Heading of the picture.
+    """
+    cloud = figures.cloud(points, maximize=maximize)
+    there = [look for look in figures.LOOKS if cloud.points[look]]
+    note = "on the edge: trials without a value"
+    canvas = _canvas(title, note if {"pruned", "failed"} & set(there) else "", height=5.0)
+    ax = _axes(canvas, left=0.85, bottom=0.65, right=0.3, top=1.05)
+    _name_axes(ax, "learning rate (log scale)", metric + " (log scale)" * cloud.log)
+    for look in there:
+        placed = cloud.points[look]
+        x = [math.log10(point.lr) for point, _ in placed]
+        marker, size, fill = MARKERS[look]
+        color = STYLE[look]
+        ax.plot(
+            x, [height for _, height in placed], marker, ms=size, mew=1.6, mec=color,
+            mfc=color if fill else "none", alpha=0.85, label=f"{look} ({len(placed)})",
+            clip_on=False, zorder=3 + (look == "best"),
+        )  # fmt: skip
+    ax.set(xlim=cloud.x, ylim=cloud.y)
+    _rate_ticks(ax.xaxis, *cloud.x)
+    if cloud.log:
+        ticks = figures.decade_ticks(*cloud.y)
+        ax.set_yticks(ticks, [f"{10**tick:.3g}" for tick in ticks])
+    _name_best(ax, cloud.points["best"])
+    ax.legend(
+        loc="lower right", bbox_to_anchor=(1, 1), ncols=len(there), frameon=False, fontsize=9,
+        labelcolor=STYLE["muted"], handletextpad=0.2, borderaxespad=0.1,
+    )  # fmt: skip
     _save(canvas, path)
 
 
@@ -258,6 +306,21 @@ def _mark_chosen(ax: Axes, lr: float) -> None:
     at = float(ax.transLimits.transform((math.log10(lr), 0))[0])
     ha = "left" if at < 0.12 else "right" if at > 0.88 else "center"
     _say(ax, at, 1.02, f"optimizer.lr {rate(lr)}", ha=ha, fontsize=10, weight="bold")
+
+
+def _name_best(ax: Axes, placed: Sequence[tuple[Point, float]]) -> None:
+    """Write number and learning rate beside the best trial, where there is one."""
+    if len(placed) != 1:
+        return
+    point, height = placed[0]
+    x = float(ax.transLimits.transform((math.log10(point.lr), height))[0])
+    ha, step = ("right", -12) if x > 0.7 else ("left", 12)
+    ax.annotate(
+        f"trial {point.number}: lr {rate(point.lr)}", (math.log10(point.lr), height),
+        xytext=(step, 0), textcoords="offset points", ha=ha, va="center", fontsize=10,
+        weight="bold", color=STYLE["best"], parse_math=False, zorder=5,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
+    )  # fmt: skip
 
 
 def _draw_panel(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from catdog import decode, evaluate, formats, origin, pages, pipeline, plots
+from catdog import evaluate, logged_model, origin, pages, pipeline, plots
 from catdog.fit import Fitted
 from catdog.lr_range import Curve
 from catdog.manifest import Manifest
@@ -22,7 +21,6 @@ from catdog.tracking import Run
 from catdog.weights import Weights
 
 FLUSH_SECONDS = 1.0
-SERVED = Path(__file__).with_name("served.py")
 
 
 def run_name(settings: Settings) -> str:
@@ -40,21 +38,6 @@ def run_name(settings: Settings) -> str:
 
 def _is_round(value: float) -> bool:
     return float(f"{value:.0e}") == value
-
-
-def tags(source: Origin, state: Commit) -> dict[str, str]:
-    """Return the tags that a run is born with."""
-    known = {
-        "catdog.kind": source.kind,
-        "catdog.command": source.command,
-        "catdog.commit": state.sha,
-        "catdog.dirty": str(state.dirty).lower() if state.sha else "",
-        "mlflow.source.git.commit": state.sha,
-        "mlflow.source.name": "catdog.train",
-        "mlflow.note.content": f"Repeat it with\n\n    {source.command}\n",
-        "hydra.dir": source.hydra_dir,
-    }
-    return {key: value for key, value in known.items() if value}
 
 
 def describe(
@@ -77,8 +60,8 @@ def describe(
             "data.skipped": len(manifest.skipped),
         }
     )
-    where = {"path": str(manifest.root), "classes": list(manifest.classes)}
-    run.dataset(settings.data.name, digest, json.dumps(counts), json.dumps(where))
+    profile = json.dumps({**counts, "classes": list(manifest.classes)})
+    run.dataset(settings.data.name, digest, profile, json.dumps({"path": str(manifest.root)}))
     with run.folder("data") as place:
         manifest.write(place)
     with run.folder("config") as place:
@@ -201,21 +184,12 @@ def checkpoint(
     with run.folder("checkpoints") as place:
         best = place / "best.keras"
         stitched.save(best)
-        if not log_model:
-            return
-        with tempfile.TemporaryDirectory() as scratch:
-            names = Path(scratch) / "classes.json"
-            names.write_text(json.dumps(list(classes)))
-            parts = {
-                "model": best,
-                "classes": names,
-                "decode": Path(decode.__file__),
-                "formats": Path(formats.__file__),
-            }
-            run.log_model(parts, SERVED, list(classes))
+        if log_model:
+            logged_model.log(run, best, classes)
 
 
 def totals(run: Run, seconds: dict[str, float], total: float) -> None:
-    """Log where the time went."""
-    spent = {"features": 0.0, "fit": 0.0, **seconds, "total": total}
+    """Log where the time went; overhead is what a run costs beside its computing."""
+    computing = sum(seconds.get(stage, 0.0) for stage in ("features", "lr_range", "fit"))
+    spent = {"features": 0.0, "fit": 0.0, **seconds, "overhead": total - computing, "total": total}
     run.metrics({f"time/{stage}_seconds": value for stage, value in spent.items()})

@@ -1,7 +1,8 @@
 """The MLflow model's code: photos in, a table of class probabilities out.
 
 MLflow runs this file as it is, in an environment without catdog, so it imports nothing of it; the
-two rooms that decode photos travel beside the model as artifacts.
+two rooms that decode photos travel beside the model as artifacts. Logging a model runs this file
+as well, in a sweep's parent too, so Keras is imported only when the model is loaded.
 """
 
 import base64
@@ -9,7 +10,6 @@ import importlib.util
 import json
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
@@ -31,10 +31,13 @@ class PhotoClassifier(PythonModel):
 
     def load_context(self, context):
         """Load the saved model, in Keras' safe mode."""
+        import keras
+
         model = keras.saving.load_model(context.artifacts["model"], compile=False)
         resized = model.get_layer("resizing").output
         self._front = [model.get_layer("scaling"), model.get_layer("resizing")]
         self._rest = keras.Model(resized, model.output)
+        self._to_numpy = keras.ops.convert_to_numpy
         self._decode = _module(context.artifacts["decode"])
         self._formats = _module(context.artifacts["formats"])
         self._classes = json.loads(Path(context.artifacts["classes"]).read_text())
@@ -54,7 +57,7 @@ class PhotoClassifier(PythonModel):
         batch = photo[None]
         for layer in self._front:
             batch = layer(batch)
-        return keras.ops.convert_to_numpy(batch)
+        return self._to_numpy(batch)
 
     def _photos(self, given):
         if isinstance(given, pd.DataFrame):

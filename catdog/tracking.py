@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import shlex
 import shutil
-import socket
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 7 keep a wrong address 2 minutes
 
 import mlflow  # noqa: E402
-import psutil  # noqa: E402
 from filelock import FileLock  # noqa: E402
 from mlflow.entities import (  # noqa: E402
     Dataset,
@@ -34,10 +34,8 @@ from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor  # noqa: E402
 from mlflow.utils.file_utils import local_file_uri_to_path  # noqa: E402
 
+from catdog import owners, paths  # noqa: E402
 from catdog.errors import ConfigError  # noqa: E402
-
-OWNER = "catdog.owner"
-"""Tag that names the process which will end a run."""
 
 BATCH = 1000
 """Most metrics in one log_batch call, MLflow's own limit."""
@@ -45,6 +43,27 @@ BATCH = 1000
 for name in ("mlflow", "alembic"):
     logging.getLogger(name).setLevel(logging.WARNING)
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # every retry is a warning to it
+
+
+@dataclass(frozen=True)
+class Known:
+    """A run as the store has it.
+
+    Attributes:
+        run_id: MLflow's.
+        status: ``RUNNING``, ``FINISHED``, ``FAILED`` or ``KILLED``.
+        tags: All its tags.
+        profile: What was told of its data set, such as its ``classes``.
+        has_model: Whether an MLflow model was logged from it.
+        deleted: Whether it lies in MLflow's trash.
+    """
+
+    run_id: str
+    status: str
+    tags: Mapping[str, str]
+    profile: Mapping[str, Any] = field(default_factory=dict)
+    has_model: bool = False
+    deleted: bool = False
 
 
 class Tracker:
@@ -62,6 +81,7 @@ class Tracker:
     def __init__(self, *, uri: str | None, experiment: str, root: Path) -> None:
         default = f"sqlite:///{root}/mlruns/mlflow.db"
         self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or default
+        self.experiment = experiment
         local = self.uri.startswith("sqlite:")
         # creating tables and experiment is a race that two runs started together would lose
         with _creation_lock(self.uri) if local else contextlib.nullcontext():
@@ -98,9 +118,52 @@ class Tracker:
     def start(self, name: str, tags: Mapping[str, str]) -> Run:
         """Create a run, RUNNING until it is ended; end those that dead processes left so."""
         self._bury_dead_runs()
-        owned = {**tags, OWNER: _owner(os.getpid())}
-        info = self.client.create_run(self.experiment_id, run_name=name, tags=owned).info
-        return Run(self.client, info.run_id, info.artifact_uri, self.uri)
+        run = self.create(name, {**tags, owners.OWNER: owners.mine()})
+        run.watch_system()
+        return run
+
+    def create(self, name: str, tags: Mapping[str, str]) -> Run:
+        """Create a run, RUNNING until it is ended, whose owners are the caller's business."""
+        made = self.client.create_run(self.experiment_id, run_name=name, tags=dict(tags))
+        return Run(self.client, made.info.run_id, made.info.artifact_uri, self.uri)
+
+    def open(self, run_id: str) -> Run:
+        """Return a run to log more to, whatever its status.
+
+        Raises:
+            MlflowException: there is no such run.
+        """
+        info = self.client.get_run(run_id).info
+        return Run(self.client, run_id, info.artifact_uri, self.uri)
+
+    def know(self, run_id: str) -> Known | None:
+        """Return what the store has of a run, or None if it has none of this id."""
+        try:
+            return _known(self.client.get_run(run_id))
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+
+    def find(self, tags: Mapping[str, str], *, running: bool = False) -> list[Known]:
+        """Return the experiment's runs that have all these tags, the latest first."""
+        asked = ["attributes.status = 'RUNNING'"] if running else []
+        # MLflow's language has no escape for quotes; such a value is compared below
+        asked += [f"tags.`{key}` = '{value}'" for key, value in tags.items() if "'" not in value]
+        found: list[Known] = []
+        token: str | None = ""
+        while token is not None:
+            page = self.client.search_runs(
+                [self.experiment_id], " AND ".join(asked), page_token=token or None
+            )
+            found += [_known(run) for run in page]
+            token = page.token or None
+        return [run for run in found if tags.items() <= run.tags.items()]
+
+    @property
+    def shown_uri(self) -> str:
+        """The store's address without a password."""
+        return paths.without_password(self.uri)
 
     def how_to_browse(self, run_id: str) -> str:
         """Return the command, or only the address, that opens a run in the MLflow UI."""
@@ -112,14 +175,21 @@ class Tracker:
 
     def _bury_dead_runs(self) -> None:
         """End RUNNING runs of this host whose process is gone: nobody else can any more."""
-        here = f"tags.`{OWNER}` LIKE '{socket.gethostname()} %'"
+        here = f"tags.`{owners.OWNER}` LIKE '{owners.of_this_host()}%'"
         running = self.client.search_runs(
             [self.experiment_id], f"attributes.status = 'RUNNING' AND {here}"
         )
         for run in running:
-            owner = run.data.tags[OWNER]
-            if owner != _owner(int(owner.split()[1])):
+            if not owners.living(run.data.tags):
                 self.client.set_terminated(run.info.run_id, status="KILLED")
+
+
+def _known(run: mlflow.entities.Run) -> Known:
+    used = run.inputs.dataset_inputs if run.inputs else []
+    profile = _profile(used[0].dataset.profile) if used else {}
+    logged = bool(run.outputs and run.outputs.model_outputs)
+    gone = run.info.lifecycle_stage == "deleted"
+    return Known(run.info.run_id, run.info.status, run.data.tags, profile, logged, gone)
 
 
 def _program(name: str) -> str:
@@ -130,13 +200,10 @@ def _program(name: str) -> str:
     return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
 
 
-def _owner(pid: int) -> str:
-    """Return a text that only this process ever has: host, pid and start time."""
-    try:
-        started = f"{psutil.Process(pid).create_time():.2f}"
-    except psutil.NoSuchProcess:
-        started = "gone"
-    return f"{socket.gethostname()} {pid} {started}"
+def _profile(text: str | None) -> dict[str, Any]:
+    with contextlib.suppress(ValueError, TypeError):  # others' runs may lie in the experiment
+        return dict(json.loads(text or "{}"))
+    return {}
 
 
 def _database(uri: str) -> Path:
@@ -164,7 +231,13 @@ class Run:
         self._uri = uri
         self._metrics: list[Metric] = []
         self._flushed = 0.0
-        self._monitor = SystemMetricsMonitor(run_id, sampling_interval=1, tracking_uri=uri)
+        self._monitor: SystemMetricsMonitor | None = None
+
+    def watch_system(self) -> None:
+        """Log system metrics every second until the run ends."""
+        self._monitor = SystemMetricsMonitor(
+            self.run_id, sampling_interval=1, tracking_uri=self._uri
+        )
         self._monitor.start()
 
     def params(self, values: Mapping[str, Any]) -> None:
@@ -176,6 +249,16 @@ class Run:
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
         self.client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in values.items()])
+
+    def drop_tags(self, keys: Iterable[str]) -> None:
+        """Remove tags that the run has; another process may have been quicker."""
+        for key in keys:
+            with contextlib.suppress(MlflowException):
+                self.client.delete_tag(self.run_id, key)
+
+    def resume(self) -> None:
+        """Make an ended run RUNNING again."""
+        self.client.update_run(self.run_id, status="RUNNING")
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Queue metrics; ``flush`` sends them."""
@@ -191,9 +274,9 @@ class Run:
         for start in range(0, len(queued), BATCH):
             self.client.log_batch(self.run_id, metrics=queued[start : start + BATCH])
 
-    def dataset(self, name: str, digest: str, profile: str, split_counts: str) -> None:
-        """Tell MLflow which data set this run used."""
-        used = Dataset(name, digest[:36], "local", split_counts, profile=profile)
+    def dataset(self, name: str, digest: str, profile: str, source: str) -> None:
+        """Tell MLflow which data set this run used; profile and source are JSON."""
+        used = Dataset(name, digest[:36], "local", source, profile=profile)
         self.client.log_inputs(self.run_id, datasets=[DatasetInput(used, [])])
 
     @contextlib.contextmanager
@@ -209,6 +292,21 @@ class Run:
         with tempfile.TemporaryDirectory() as scratch:
             yield Path(scratch)
             self.client.log_artifacts(self.run_id, scratch, name)
+
+    def has(self, path: str) -> bool:
+        """Return whether the run has an artifact of this name."""
+        folder, _, _ = path.rpartition("/")
+        return path in {file.path for file in self.client.list_artifacts(self.run_id, folder)}
+
+    def download(self, path: str, folder: Path) -> Path:
+        """Fetch an artifact into a folder; return its file.
+
+        Raises:
+            FileNotFoundError: the run has none of this name.
+        """
+        if not self.has(path):
+            raise FileNotFoundError(f"{path} of run {self.run_id}")
+        return Path(self.client.download_artifacts(self.run_id, path, str(folder)))
 
     def local_artifacts(self) -> Path | None:
         """Return the run's artifact folder if it is on this machine's disk."""
@@ -267,7 +365,8 @@ class Run:
 
     def end(self, status: str) -> None:
         """End the run as FINISHED, FAILED or KILLED."""
-        self._monitor.finish()
+        if self._monitor:
+            self._monitor.finish()
         with contextlib.suppress(MlflowException):  # a broken store must not hide the error
             self.flush()
         self.client.set_terminated(self.run_id, status=status)

@@ -1,160 +1,155 @@
-"""python -m catdog.train: one run, or several with -m.
-
-Only what Hydra needs is imported at the top, so that --help, --cfg and tab completion are quick.
-"""
+"""python -m catdog.train: one run, or a sweep with -m."""
 
 from __future__ import annotations
 
 import gc
-import os
-import re
-import signal
 import sys
 import time
-import uuid
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from catdog import paths
-from catdog.errors import CatdogError
+from catdog import command, paths
+from catdog.kept import Kept
+from catdog.settings import Tracking
+from hydra_plugins.optuna_workers import current_trial
 
 if TYPE_CHECKING:
     from catdog.origin import Origin
     from catdog.settings import Settings
+    from catdog.tracking import Tracker
+    from hydra_plugins.optuna_workers import SweepTrial
 
-VERBOSE = os.environ.get("HYDRA_FULL_ERROR") == "1"
-FILE_KEYS = ("data.path", "backbone.weights", "features.dir")
 STARTED = time.perf_counter()
-PROCESS = f"{os.getpid()}-{uuid.uuid4().hex[:4]}"
-"""Part of Hydra's folder names, so that two runs of one second never share one."""
-
-OmegaConf.register_new_resolver("catdog.root", lambda: str(paths.root()), replace=True)
-OmegaConf.register_new_resolver("catdog.process", lambda: PROCESS, replace=True)
+KEPT = Kept()
+"""What the trials of a sweep share in this process."""
 
 
 def task(cfg: DictConfig) -> float:
-    """Run what the composed configuration says and return the objective."""
+    """Run what the composed configuration says and return the objective.
+
+    In a sweep errors pass as they are: the sweeper shows them, and their run has the traceback.
+    """
     gc.enable()
-    from catdog import keys
-
-    try:
-        settings = keys.parse(_plain(cfg))  # refuses bad values before anything heavy is imported
-        return _run(settings, _origin(cfg))
-    except CatdogError as error:
-        if VERBOSE:
-            raise
-        # raised, it would pass through Hydra, which prints lines of its own around it
-        raise SystemExit(f"catdog: {error}") from None
+    trial = current_trial()
+    if trial is not None:
+        return _try(cfg, trial)
+    with command.one_message():
+        return _run(command.settings_of(cfg), _origin(cfg))
 
 
-def _plain(cfg: DictConfig) -> dict:
-    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
-
-
-def _origin(cfg: DictConfig) -> Origin:
+def _origin(cfg: DictConfig, **facts: Any) -> Origin:
     from hydra.core.hydra_config import HydraConfig
 
     from catdog.origin import Origin
 
     job = HydraConfig.get()
     return Origin(
-        overrides=tuple(absolute(override) for override in job.overrides.task),
+        overrides=tuple(command.absolute(override) for override in job.overrides.task),
         resolved=OmegaConf.to_yaml(cfg, resolve=True),
         hydra_dir=job.runtime.output_dir,
+        **facts,
     )
-
-
-def absolute(override: str) -> str:
-    """Return an override whose file is named in full, so that it repeats from any folder."""
-    key, _, value = override.partition("=")
-    path = Path(value).expanduser()
-    if key not in FILE_KEYS or not value or path.is_absolute() or not path.exists():
-        return override
-    return f"{key}='{path.absolute()}'"
 
 
 def _run(settings: Settings, origin: Origin) -> float:
-    from catdog import console, data, runtime, weights
+    from catdog import console, prepare
 
-    runtime.configure(settings.threads)
     progress = console.Console()
-    cache = Path(settings.features.dir).expanduser()
-    data.require_writable(cache)
-    manifest = data.prepare(settings.data, cache, progress, settings.threads)
-    choice = settings.backbone
-    found = weights.resolve(
-        choice.name,
-        alpha=choice.alpha,
-        weights=choice.weights,
-        source=choice.weights_source,
-        cache_dir=cache,
-        notify=progress.note,
-    )
-    from catdog import tracking
-
-    tracker = tracking.Tracker(
-        uri=settings.tracking.uri, experiment=settings.tracking.experiment, root=paths.root()
-    )
-    runtime.load_tensorflow()
-    from catdog import experiment
-
+    manifest, weights = prepare.photos_and_weights(settings, progress)
+    tracker = _tracker(settings.tracking.uri, settings.tracking.experiment)
+    experiment = _experiment()
     clock = experiment.Clock(started=STARTED)
     outcome = experiment.run(
-        settings, manifest, found, tracker, origin=origin, progress=progress, clock=clock
+        settings, manifest, weights, tracker, origin=origin, progress=progress, clock=clock
     )
     console.summarize(outcome, tracker.how_to_browse(outcome.run_id))
     return outcome.objective
 
 
-def main() -> None:
-    """Run Hydra; show what a person can mend as one message, anything else as a traceback."""
-    signal.signal(signal.SIGTERM, _terminate)
-    gc.disable()  # Hydra copies its configuration some 150,000 times and leaves no garbage
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing; see _explain
+def _try(cfg: DictConfig, trial: SweepTrial) -> float:
+    """Run a trial; what is the same in the next one is made once in this process."""
+    from catdog import prepare
+    from catdog import trial as sweeping
+
+    started = time.perf_counter()
+    origin = _origin(cfg, kind="trial", label=sweeping.label(trial), tags=sweeping.tags(trial))
+    store = (cfg.tracking.uri, cfg.tracking.experiment)
+    tracker = KEPT.get("tracker", store, lambda: _tracker(*store))
+    status = sweeping.Status(trial)
+    with sweeping.recorded(trial, tracker, origin):
+        settings = command.settings_of(cfg)
+        manifest, weights = prepare.photos_and_weights(settings, status, KEPT)
+    experiment = KEPT.get("libraries", (), _settled)
     try:
-        hydra.main(version_base="1.3", config_path=str(paths.configs()), config_name="train")(
-            task
-        )()
-    except KeyboardInterrupt:
-        _leave("interrupted", 130)
-    except Exception as error:
-        message = _explain(error)
-        if VERBOSE or message is None:
-            raise
-        _leave(message, 1)
+        return experiment.run(
+            settings, manifest, weights, tracker, origin=origin, progress=status,
+            watcher=sweeping.Reporter(trial, settings.objective),
+            clock=experiment.Clock(started=started), kept=KEPT,
+        ).objective  # fmt: skip
+    except experiment.GivenUp as ended:
+        from optuna import TrialPruned
+
+        raise TrialPruned(str(ended)) from None
 
 
-def _terminate(number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt  # the same clean end as Ctrl-C
+def _tracker(uri: str | None, experiment: str) -> Tracker:
+    from catdog import tracking
+
+    return tracking.Tracker(uri=uri, experiment=experiment, root=paths.root())
 
 
-def _leave(message: str, status: int) -> NoReturn:
-    from catdog import console
+def _experiment() -> ModuleType:
+    from catdog import runtime
 
-    console.complain(message)
-    sys.exit(status)
+    runtime.load_tensorflow()
+    from catdog import experiment
+
+    return experiment
 
 
-def _explain(error: Exception) -> str | None:
-    """Return the one message for an error that the person caused, or null for a bug."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
+def _settled() -> ModuleType:
+    """Load TensorFlow for many trials: its million objects are not looked at again and again."""
+    experiment = _experiment()
+    gc.collect()
+    gc.freeze()
+    return experiment
 
-    if isinstance(error, CatdogError):
-        return str(error)
-    if not isinstance(error, (HydraException, OmegaConfBaseException)):
-        return None
-    unknown = re.match(r"Could not (?:override|append|delete from) .*?'([\w.@/]+)", str(error))
-    if unknown:
-        from catdog import keys
 
-        key = unknown.group(1).split("=")[0]
-        return str(keys.unknown_key(key))
-    return " ".join(str(error).split())
+def with_best(words: Sequence[str]) -> list[str]:
+    """Replace ``+best=<study>`` by the overrides of the study's best trial.
+
+    What is named beside it wins over them; ``tracking.uri`` and ``tracking.experiment`` also say
+    where the study is looked for.
+
+    Raises:
+        ConfigError: there is no such study, or it has no best trial.
+    """
+    named = dict(word.lstrip("+").split("=", 1) for word in words if "=" in word)
+    if not any(word.startswith("+best=") for word in words):
+        return list(words)
+    from catdog import best
+
+    uri, experiment = named.get("tracking.uri"), named.get("tracking.experiment")
+    found = best.overrides_of(
+        named["best"].strip("'\""),
+        _tracker(uri and uri.strip("'\""), experiment or Tracking().experiment),
+    )
+    winner = [word for word in found if word.lstrip("+").split("=", 1)[0] not in named]
+    return [*winner, *(word for word in words if not word.startswith("+best="))]
+
+
+def main() -> None:
+    """Run the command."""
+    with command.one_message():
+        sys.argv[1:] = with_best(sys.argv[1:])
+    command.start(task)
 
 
 if __name__ == "__main__":
-    main()
+    # under its own name, or a sweep would have to send this whole module to its trials
+    from catdog import train
+
+    train.main()

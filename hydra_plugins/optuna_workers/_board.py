@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TextIO
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO, cast
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
+
+from hydra_plugins.optuna_workers import _drawing
+from hydra_plugins.optuna_workers._drawing import FRONT, STYLES, duration, numbers, params
+from hydra_plugins.optuna_workers._streams import Steady, kept_above
 
 QUIET = 10.0
 """Seconds between two lines on what one trial is doing, where there is no terminal."""
 
 ENDED = ("COMPLETE", "PRUNED", "FAIL")
-STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}
-FRONT = 5
-"""Most trials of a Pareto front that are shown."""
 
 
 @dataclass(frozen=True)
@@ -72,143 +74,117 @@ class Snapshot:
         return sum(self.counts.get(state, 0) for state in ENDED)
 
 
-@dataclass
 class Board:
-    """Shows a study as it goes on.
+    """Shows a study as it goes on; a context manager that closes with the best trial.
 
     Args:
         name: The study's.
         directions: One per objective.
         stream: Where to write; stderr leaves stdout to the task.
+        live: Whether a table may be drawn. Set it to False where other processes or a debugger
+            write to the same terminal.
     """
 
-    name: str
-    directions: Sequence[str]
-    stream: TextIO = field(default_factory=lambda: sys.stderr)
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        name: str,
+        directions: Sequence[str],
+        stream: TextIO | None = None,
+        *,
+        live: bool = True,
+    ) -> None:
+        stream = stream or sys.stderr
+        self._name, self._directions = name, directions
         self._shown = Snapshot(0, {})
         self._begun = time.monotonic()
         self._said: dict[int, tuple[float, str]] = {}
-        self._console = Console(file=self.stream, highlight=False)
-        self._live = Live(
-            console=self._console, auto_refresh=True, refresh_per_second=2, transient=True,
-            get_renderable=self._draw,
-        )  # fmt: skip
+        terminal = stream.isatty()  # rich would take FORCE_COLOR for a terminal
+        draws = os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+        self._table = live and terminal and draws
+        steady = cast(TextIO, Steady(stream, whole=self._table))
+        self._console = Console(file=steady, highlight=False, force_terminal=terminal)
+        self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Board:
-        if self._console.is_terminal:
-            self._live.start()
+        if self._table:
+            table = Live(
+                console=self._console, refresh_per_second=4, transient=True,
+                get_renderable=self._draw, redirect_stdout=False, redirect_stderr=False,
+            )  # fmt: skip
+            self._open.enter_context(kept_above(self._console))
+            self._open.enter_context(table)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        if self._console.is_terminal:
-            self._live.stop()
-        self._console.print(self._closing())
+        self._open.close()
+        if self._shown.total:
+            for line in self._closing():
+                self._print(line)
 
     def note(self, text: str) -> None:
         """Print one line."""
-        self._console.print(text, style="dim", markup=False, soft_wrap=True)
+        self._print(Text(text, "dim"))
 
     def finished(self, trial: Finished) -> None:
         """Print how a trial ended."""
+        self._said.pop(trial.number, None)
         line = Text(f"trial {trial.number} ")
         line.append(trial.state, STYLES.get(trial.state, ""))
         if trial.values:
-            line.append(f" {_numbers(trial.values)}")
+            line.append(f" {numbers(trial.values)}")
         if trial.duplicate_of is None:
-            line.append(f" in {_time(trial.seconds)}")
+            line.append(f" in {duration(trial.seconds)}")
         else:
-            line.append(f" as trial {trial.duplicate_of}, which had the same values")
-        line.append(f"  {_params(trial.params)}", "dim")
+            line.append(f" as trial {trial.duplicate_of}, which had the same parameters")
+        line.append(f"  {params(trial.params)}", "dim")
         if trial.state == "FAIL":
             reason = (trial.message.strip().splitlines() or ["no reason known"])[-1]
-            line.append(f"\n    {reason}\n    {trial.directory}/output.log")
-        self._console.print(line, soft_wrap=True)
+            line.append(f"\n    {_drawing.clean(reason)}\n    {_log_of(trial)}")
+        self._print(line)
 
     def update(self, snapshot: Snapshot) -> None:
         """Show a new state of affairs."""
         self._shown = snapshot
-        if not self._console.is_terminal:
+        if not self._table:
             self._speak(snapshot)
 
     def _speak(self, snapshot: Snapshot) -> None:
         now = time.monotonic()
         for trial in snapshot.running:
-            when, text = self._said.get(trial.number, (now, ""))
-            self._said.setdefault(trial.number, (now, ""))
+            when, text = self._said.setdefault(trial.number, (now, ""))
             if trial.status and trial.status != text and now - when >= QUIET:
                 self._said[trial.number] = (now, trial.status)
-                self.note(f"trial {trial.number}: {trial.status}")
+                self.note(f"trial {trial.number}: {_drawing.clean(trial.status)}")
 
-    # the live table
+    def _print(self, text: Text) -> None:
+        self._console.print(text, soft_wrap=True)
 
     def _draw(self) -> RenderableType:
-        shown = self._shown
-        head = Table.grid(padding=(0, 1))
-        head.add_row(
-            Text(self.name, "bold"),
-            ProgressBar(total=max(shown.total, 1), completed=shown.done, width=24),
-            Text(f"{shown.done}/{shown.total}"),
-            _states(shown.counts),
-            Text(self._clock(), "dim"),
-        )
-        rows = Table.grid(padding=(0, 2))
-        for trial in shown.running:
-            rows.add_row(
-                f"  trial {trial.number}", _time(trial.seconds), Text(_params(trial.params)),
-                Text(trial.status, "dim"),
-            )  # fmt: skip
-        return Group(head, rows, *self._bests())
-
-    def _clock(self) -> str:
         gone, left = time.monotonic() - self._begun, self._shown.seconds_left
-        return _time(gone) + (f", about {_time(left)} left" if left is not None else "")
+        clock = duration(gone) + (f", about {duration(left)} left" if left else "")
+        return _drawing.live(self._name, self._shown, clock, self._console.size)
 
-    def _bests(self) -> list[Text]:
-        lines = [
-            Text.assemble(
-                ("  best ", "bold"), _numbers(trial.values or ()), f"  trial {trial.number}  ",
-                (_params(trial.params), "dim"),
-            )
-            for trial in list(self._shown.best)[:FRONT]
-        ]  # fmt: skip
-        more = len(self._shown.best) - FRONT
-        return [*lines, Text(f"  and {more} more on the Pareto front")] if more > 0 else lines
-
-    def _closing(self) -> RenderableType:
-        shown = self._shown
+    def _closing(self) -> list[Text]:
+        shown, gone = self._shown, duration(time.monotonic() - self._begun)
         head = Text.assemble(
-            (self.name, "bold"), f": {shown.done} of {shown.total} trials in ",
-            _time(time.monotonic() - self._begun), "  ", _states(shown.counts),
+            (self._name, "bold"), f": {shown.done} of {shown.total} trials in {gone}  ",
+            _drawing.states(shown.counts),
         )  # fmt: skip
-        return Group(head, *self._bests())
+        several = len(self._directions) > 1
+        front = f"Pareto front ({', '.join(self._directions)}): {len(shown.best)} trials"
+        lines = [head, Text(front)] if several and shown.best else [head]
+        for trial in list(shown.best)[:FRONT]:
+            lines.append(
+                Text.assemble(
+                    "  " if several else "best ", (numbers(trial.values or ()), "bold green"),
+                    f"  trial {trial.number}  {params(trial.params, exact=True)}",
+                )
+            )  # fmt: skip
+        more = len(shown.best) - FRONT
+        return [*lines, Text(f"  and {more} more")] if more > 0 else lines
 
 
-def _states(counts: Mapping[str, int]) -> Text:
-    names = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
-    parts = [
-        (f"{counts[state]} {name} ", STYLES.get(state, "cyan"))
-        for state, name in names.items()
-        if counts.get(state)
-    ]
-    return Text.assemble(*parts)
-
-
-def _numbers(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:.5g}" for value in values)
-
-
-def _params(params: Mapping[str, Any]) -> str:
-    return " ".join(
-        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
-        for name, value in params.items()
-    )
-
-
-def _time(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+def _log_of(trial: Finished) -> str:
+    """Return where to read more of a trial: its output, if it was kept in a file on this disk."""
+    output = Path(trial.directory) / "output.log"
+    return str(output) if output.is_file() else trial.directory

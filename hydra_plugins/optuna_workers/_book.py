@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from hydra_plugins.optuna_workers import _samplers, _study
+from hydra_plugins.optuna_workers import _check, _samplers, _study
 from hydra_plugins.optuna_workers._claims import Claim
 from hydra_plugins.optuna_workers._patience import patiently
 from hydra_plugins.optuna_workers._plan import Plan
@@ -46,7 +46,7 @@ class Book:
         pruner = _samplers.make_pruner(plan.sweeper.pruner, list(plan.directions))
         self.study = optuna.load_study(study_name=plan.name, storage=self.storage, pruner=pruner)
         self._id = self.storage.get_study_id_from_name(plan.name)
-        self._extend = _custom(plan.sweeper.custom_search_space)
+        self._extend = _check.custom_space(plan.sweeper.custom_search_space)
 
     def begin(self, claim: Claim, again: Mapping[str, Any] | None) -> Begun:
         """Create the slot's trial and give it values.
@@ -78,8 +78,7 @@ class Book:
             plan.sweeper.sampler,
             number,
             plan.sweeper.seed,
-            conditional=bool(plan.sweeper.when),
-            directions=list(plan.directions),
+            conditional=bool(plan.space.conditions),
         )
 
     def _extended(
@@ -142,11 +141,3 @@ class Book:
         """Return a trial's values; a pruned trial's is its last report."""
         trial_id = self.storage.get_trial_id_from_study_id_trial_number(self._id, number)
         return self.storage.get_trial(trial_id).values
-
-
-def _custom(path: str | None) -> Any:
-    if path is None:
-        return None
-    from hydra.utils import get_method
-
-    return get_method(path)

@@ -52,27 +52,33 @@ class StudyInfo:
 
     Attributes:
         name: Optuna's name of it.
+        identity: Tells it from an earlier study of the same name.
         storage: Its database URL.
         directory: ``hydra.sweep.dir``, absolute.
         directions: ``minimize`` or ``maximize``, one per objective.
         n_trials: Number of slots.
         parameters: The swept space as JSON values, by name.
+        space: The same in Hydra's grammar.
         overrides: The task overrides that are not swept.
         config: Composed with the first point, ``hydra`` included.
         shared: What ``on_study_start`` returned, merged over all callbacks.
         finished: Whether all slots have ended.
+        stopped: Why no further trial was started although slots are left, or empty.
     """
 
     name: str
+    identity: str
     storage: str
     directory: Path
     directions: tuple[str, ...]
     n_trials: int
     parameters: Mapping[str, Any]
+    space: Mapping[str, str]
     overrides: tuple[str, ...]
     config: DictConfig = field(repr=False)
     shared: dict[str, str] = field(default_factory=dict)
     finished: bool = False
+    stopped: str = ""
     _load: Callable[[], Any] = field(default=lambda: None, repr=False)
     _trials: Callable[[], list[TrialInfo]] = field(default=list, repr=False)
 

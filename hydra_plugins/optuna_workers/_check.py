@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -90,8 +91,24 @@ def enumerates(sweeper: DictConfig, space: Space) -> bool:
     return True
 
 
+def custom_space(path: str | None) -> Any:
+    """Return the function that ``hydra.sweeper.custom_search_space`` names, if any.
+
+    Raises:
+        SweepError: there is no such function.
+    """
+    if path is None:
+        return None
+    try:
+        return pkgutil.resolve_name(path)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SweepError(
+            "hydra.sweeper.custom_search_space", path, f"it cannot be loaded: {error}",
+            "package.module.function",
+        ) from None  # fmt: skip
+
+
 def choice(node: Any) -> str:
     """Return what a group's node is called, or an empty text for one of the user's own."""
     known = node.get("name") if isinstance(node, (Mapping, DictConfig)) else node
     return str(known or "")
-

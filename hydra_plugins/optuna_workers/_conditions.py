@@ -2,80 +2,114 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from hydra_plugins.optuna_workers._errors import SweepError
-from hydra_plugins.optuna_workers._overrides import Parameter
+from hydra_plugins.optuna_workers._parameter import Parameter, same
 
 Conditions = dict[str, dict[str, tuple[Any, ...]]]
 """Key to {key it depends on: the values that admit it}."""
 
 
-def read(when: Mapping[str, Any], parameters: tuple[Parameter, ...]) -> Conditions:
+@dataclass(frozen=True)
+class Known:
+    """What a condition may name.
+
+    Attributes:
+        swept: Parameters by name.
+        pinned: Values of keys that the command fixes; a condition on one is decided at once.
+        usual: What ``hydra.sweeper.params`` sweeps where the command line does not say otherwise:
+            a command may narrow a list that conditions were written for.
+    """
+
+    swept: Mapping[str, Parameter]
+    pinned: Mapping[str, Any] = field(default_factory=dict)
+    usual: Mapping[str, Parameter] = field(default_factory=dict)
+
+
+def read(when: Mapping[str, Any], known: Known) -> tuple[Conditions, frozenset[str]]:
     """Check and normalise ``hydra.sweeper.when``.
+
+    Returns:
+        The conditions on swept keys, and the keys that the command line rules out everywhere.
 
     Raises:
         SweepError: a key is not swept, a value is not among its choices, or keys depend on each
             other in a circle.
     """
-    known = {parameter.name: parameter for parameter in parameters}
+    asked = OmegaConf.to_container(when, resolve=True) if OmegaConf.is_config(when) else when
     conditions: Conditions = {}
-    for name, needed in _plain(when).items():
-        _require_swept(name, f"{name}: {needed}", known)
+    out: set[str] = set()
+    for name, needed in dict(asked).items():  # type: ignore[arg-type]
+        name = str(name).lstrip("+")
         if not isinstance(needed, Mapping) or not needed:
             raise _wrong(name, needed, "a condition is a mapping", f"{name}: {{key: [value]}}")
-        conditions[name] = {
-            key: _admitted(name, key, values, known) for key, values in needed.items()
-        }
+        _require_named(name, f"{name}: {needed}", known)
+        read_one = {str(key).lstrip("+"): values for key, values in needed.items()}
+        admitted = {key: _admitted(name, key, values, known) for key, values in read_one.items()}
+        if name in known.pinned:
+            continue  # the command line has the last word
+        out |= {name} if () in admitted.values() else set()
+        swept = {key: values for key, values in admitted.items() if key not in known.pinned}
+        conditions.update({name: swept} if swept else {})
     _require_no_circle(conditions)
-    return conditions
-
-
-def _plain(when: Any) -> dict[str, Any]:
-    if isinstance(when, (DictConfig, ListConfig)):
-        return OmegaConf.to_container(when, resolve=True)  # type: ignore[return-value]
-    return dict(when)
+    return _without(conditions, out), frozenset(out)
 
 
 def _wrong(name: str, found: Any, reason: str, fix: str) -> SweepError:
     return SweepError(f"hydra.sweeper.when.{name}", found, reason, fix)
 
 
-def _require_swept(name: str, shown: str, known: Mapping[str, Parameter]) -> None:
-    if name not in known:
-        swept = ", ".join(known) or "nothing"
+def _require_named(name: str, shown: str, known: Known) -> None:
+    if name not in known.swept and name not in known.pinned:
+        swept = ", ".join(known.swept) or "nothing"
         raise _wrong(
             name, shown, f"{name} is not swept (swept: {swept})", "sweeping it, or no condition"
         )
 
 
-def _admitted(name: str, key: str, values: Any, known: Mapping[str, Parameter]) -> tuple[Any, ...]:
-    _require_swept(key, f"{key}: {values}", known)
-    parameter = known[key]
-    if not parameter.texts:
+def _admitted(name: str, key: str, values: Any, known: Known) -> tuple[Any, ...]:
+    """Return the admitted values, in the choices' order; none where the command allows none."""
+    _require_named(key, f"{key}: {values}", known)
+    wanted = list(values) if isinstance(values, (list, tuple)) else [values]
+    if not wanted:
+        raise _wrong(name, f"{key}: {values}", "no value admits it", f"{key}: [value]")
+    parameter = known.swept[key] if key in known.swept else _only(key, known.pinned[key])
+    if not parameter.listed:
         raise _wrong(
             name, key, f"{key} is an interval; conditions need a list", f"{key}=choice(...)"
         )
-    wanted = values if isinstance(values, (list, tuple)) else [values]
-    return tuple(_match(name, parameter, value) for value in wanted)
+    usual = known.usual.get(key, parameter)
+    fixed = key in known.pinned and key not in known.usual
+    for one in wanted:
+        if not fixed and not _found(parameter, one) and not _found(usual, one):
+            texts = ", ".join(usual.texts)
+            raise _wrong(name, f"{key}: {one}", "not among its choices", texts)
+    places = {parameter.place(parameter.find(one)) for one in wanted if _found(parameter, one)}
+    return tuple(parameter.values[k] for k in sorted(places))
 
 
-def _match(name: str, parameter: Parameter, value: Any) -> Any:
-    for choice, text in zip(parameter.values, parameter.texts, strict=True):
-        same = type(choice) is type(value) and choice == value
-        if same or str(value) == text or str(value) == str(choice):
-            return choice
-    raise _wrong(
-        name, f"{parameter.name}: {value}", "not among its choices", ", ".join(parameter.texts)
-    )
+def _only(key: str, value: Any) -> Parameter:
+    """Return a key with one choice."""
+    return Parameter(key, key, "choice", (value,), (str(value),), (value,))
+
+
+def _found(parameter: Parameter, written: Any) -> bool:
+    try:
+        parameter.find(written)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _require_no_circle(conditions: Conditions) -> None:
     for start in conditions:
-        seen, todo = set(), list(conditions[start])
+        seen: set[str] = set()
+        todo = list(conditions[start])
         while todo:
             key = todo.pop()
             if key == start:
@@ -88,17 +122,22 @@ def _require_no_circle(conditions: Conditions) -> None:
                 todo += conditions.get(key, {})
 
 
+def _without(conditions: Conditions, out: set[str]) -> Conditions:
+    """Leave out the keys ruled out, and add to them those that can only follow such a key."""
+    while more := {k for k, needed in conditions.items() if k not in out and out & needed.keys()}:
+        out |= more
+    return {key: needed for key, needed in conditions.items() if key not in out}
+
+
 def holds(needed: Mapping[str, tuple[Any, ...]], values: Mapping[str, Any]) -> bool:
     """Return whether a key is swept at a point; one that waits for an absent key is not."""
     return all(
-        any(type(values[key]) is type(one) and values[key] == one for one in admitted)
-        if key in values
-        else False
+        key in values and any(same(values[key], one) for one in admitted)
         for key, admitted in needed.items()
     )
 
 
-def in_order(parameters: tuple[Parameter, ...], conditions: Conditions) -> list[Parameter]:
+def in_order(parameters: Sequence[Parameter], conditions: Conditions) -> list[Parameter]:
     """Return the parameters with every key after those that it depends on."""
     known = {parameter.name: parameter for parameter in parameters}
     ordered: dict[str, Parameter] = {}

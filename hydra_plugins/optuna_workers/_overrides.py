@@ -42,17 +42,27 @@ def parse(
     for override in parser.parse_overrides(list(arguments)):
         name = override.get_key_element().lstrip("+~")
         given.append((name, _read(override, parser), False))
+    return _last_word(given)
+
+
+def _last_word(given: list[tuple[str, str | Parameter, bool]]) -> list[str | Parameter]:
+    """Keep the last item of each name, at the place of the first.
+
+    Two fixed ones of the command line both stay: ``++a={x:1} ++a={y:2}`` is one mapping.
+    """
     kept: list[tuple[str, str | Parameter, bool]] = []
     for name, item, weak in given:
-        fixed = isinstance(item, str)
-        # two fixed ones of a name stay: the second of ++a={x:1} ++a={y:2} only adds to the first
-        rivals = [k for k, (known, other, weaker) in enumerate(kept)
-                  if known == name and not (fixed and isinstance(other, str) and weak == weaker)]  # fmt: skip
-        if rivals:
-            kept = [entry for k, entry in enumerate(kept) if k not in rivals[1:]]
-            kept[rivals[0]] = (name, item, weak)
-        else:
+        rivals = [
+            k
+            for k, (known, other, weaker) in enumerate(kept)
+            if known == name
+            and (weak or weaker or not (isinstance(item, str) and isinstance(other, str)))
+        ]
+        if not rivals:
             kept.append((name, item, weak))
+            continue
+        kept[rivals[0]] = (name, item, weak)
+        kept = [entry for k, entry in enumerate(kept) if k not in rivals[1:]]
     return [item for _, item, _ in kept]
 
 
@@ -155,7 +165,9 @@ def _range(name: str, key: str, sweep: RangeSweep, items: list[Any]) -> Paramete
     return Parameter(name, key, kind, values, texts, values, low, high, step, log)
 
 
-def _choice(override: Override, items: list[Any], shown: str, parser: OverridesParser) -> Parameter:
+def _choice(
+    override: Override, items: list[Any], shown: str, parser: OverridesParser
+) -> Parameter:
     """Read a list: Optuna keeps the values, or the texts where it could not tell them apart."""
     name, key = _names(override, shown)
     kept: list[tuple[Any, str]] = []

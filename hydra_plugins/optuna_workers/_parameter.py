@@ -86,11 +86,15 @@ class Parameter:
             ValueError: it is not there.
         """
         if self.kind != "choice":
-            k = round((value - self.values[0]) / (self.step or 1))
-            if 0 <= k < len(self.values) and abs(value - self.values[k]) <= abs(self.step or 1) / 1e6:
+            step = self.step or 1
+            k = round((value - self.values[0]) / step)
+            if 0 <= k < len(self.values) and abs(value - self.values[k]) <= abs(step) / 1e6:
                 return k
             raise ValueError(value)
-        return next(k for k, known in enumerate(self.values) if same(known, value))
+        for k, known in enumerate(self.values):
+            if same(known, value):
+                return k
+        raise ValueError(value)
 
     def find(self, written: Any) -> Any:
         """Return the value that a person means by what they wrote.
@@ -103,7 +107,8 @@ class Parameter:
         if isinstance(written, bool):
             raise ValueError(written)
         number = float(written)
-        if self.kind == "int" and number != int(number) or not self.low <= number <= self.high:
+        inside = self.low <= number <= self.high
+        if not inside or self.kind == "int" and number != int(number):
             raise ValueError(written)
         if self.listed:
             return self.values[self.place(number)]

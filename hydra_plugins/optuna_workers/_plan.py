@@ -21,6 +21,7 @@ class Plan:
     Attributes:
         session: Names the command.
         name: Optuna's name of the study.
+        identity: Tells it from an earlier study of the same name.
         url: Its database.
         directory: ``hydra.sweep.dir``, absolute.
         space: What is swept.
@@ -39,6 +40,7 @@ class Plan:
 
     session: str
     name: str
+    identity: str
     url: str
     directory: Path
     space: Space

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ def write(path: Path, study: optuna.Study) -> None:
     """Write the best trial, or the Pareto front; nothing before a trial has completed.
 
     Args:
-        path: The file, in ``hydra.sweep.dir``.
+        path: The file, in ``hydra.sweep.dir``; replaced whole, so that a reader sees all or none.
         study: Optuna's.
     """
     complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
@@ -21,8 +22,28 @@ def write(path: Path, study: optuna.Study) -> None:
         return
     found: dict[str, Any] = {"name": "optuna"}
     if len(study.directions) == 1:
-        found |= {"best_params": study.best_trial.params, "best_value": study.best_value}
+        found |= {"best_params": _plain(study.best_params), "best_value": study.best_value}
     else:
-        front = study.best_trials
-        found["solutions"] = [{"params": trial.params, "values": trial.values} for trial in front]
-    OmegaConf.save(OmegaConf.create(found), path)
+        found["solutions"] = _solutions(study.best_trials)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    OmegaConf.save(OmegaConf.create(found), part)
+    part.replace(path)
+
+
+def _solutions(front: list[optuna.trial.FrozenTrial]) -> list[dict[str, Any]]:
+    """Return each solution once: trials that took over another's result have the same."""
+    solutions: list[dict[str, Any]] = []
+    for trial in front:
+        solution = {"params": _plain(trial.params), "values": trial.values}
+        if solution not in solutions:
+            solutions.append(solution)
+    return solutions
+
+
+def _plain(params: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters whose texts OmegaConf does not take for interpolations."""
+    return {
+        name: value.replace("${", r"\${") if isinstance(value, str) else value
+        for name, value in params.items()
+    }

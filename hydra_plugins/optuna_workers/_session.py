@@ -29,6 +29,7 @@ from hydra_plugins.optuna_workers import (
 )
 from hydra_plugins.optuna_workers._callbacks import Callbacks, StudyInfo
 from hydra_plugins.optuna_workers._claims import ENDED, SLOTS, Claims
+from hydra_plugins.optuna_workers._difference import shown
 from hydra_plugins.optuna_workers._plan import Plan, key_of
 from hydra_plugins.optuna_workers._space import Space
 from hydra_plugins.optuna_workers._study import Place
@@ -68,12 +69,14 @@ def sweep(
     space = _space.read(arguments, sweeper.params or {}, sweeper.when or {}, parser)
     enumerated = _check.enumerates(sweeper, space)
     _samplers.make_pruner(sweeper.pruner, directions)
+    _check.custom_space(sweeper.custom_search_space)
     if not enumerated:
         _samplers.check_sampler(sweeper.sampler, directions, conditional=bool(space.conditions))
     total = sweeper.n_trials or (len(space) if enumerated else DEFAULT_TRIALS)
     total = min(total, len(space)) if enumerated else total
     where, over = _find(config, space, directions, total)
     if over:
+        _study.create(where, space, directions)  # refuses if what is finished is another space
         log.warning("%s is finished; nothing to do. A larger n_trials extends it.", where.name)
         return [[]]
     _fix_places(config, where)
@@ -86,6 +89,7 @@ def sweep(
     plan = Plan(
         session=uuid.uuid4().hex[:12],
         name=where.name,
+        identity=claims.once("identity", lambda: uuid.uuid4().hex),
         url=where.url,
         directory=where.directory,
         space=space,
@@ -181,19 +185,23 @@ def _distinct(points: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple({key_of(point): point for point in points}.values())
 
 
-def describe(plan: Plan, claims: Claims) -> StudyInfo:
+def describe(plan: Plan, claims: Claims, stopped: str = "") -> StudyInfo:
     """Return what callbacks are told of a study."""
+    parameters = plan.space.canonical()
     return StudyInfo(
         name=plan.name,
+        identity=plan.identity,
         storage=plan.url,
         directory=plan.directory,
         directions=plan.directions,
         n_trials=plan.n_trials,
-        parameters=plan.space.canonical(),
+        parameters=parameters,
+        space={name: shown(known) for name, known in parameters.items()},
         overrides=plan.space.fixed,
         config=plan.config,
         shared=dict(plan.shared),
         finished=sum(claims.counts().get(s, 0) for s in ENDED) >= plan.n_trials,
+        stopped=stopped,
         _load=lambda: _load(plan),
         _trials=lambda: [
             _stop.trial_of(row)
@@ -256,7 +264,8 @@ def _note_stop(session: Session, reason: str) -> None:
 
 def _finish(session: Session) -> None:
     """Write the results of what has ended so far."""
-    study = describe(session.plan, session.claims)
+    stopped = session.launched.mismatch or _stop.reason(session.claims, session.plan)
+    study = describe(session.plan, session.claims, stopped)
     _results.write(study.directory / "optimization_results.yaml", study.load())
     if study.finished:  # several machines see the last trial end
         key = f"study_end/{session.ended()}"

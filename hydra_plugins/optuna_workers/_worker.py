@@ -149,7 +149,7 @@ class Worker:
         """Run trials for a slot until it has ended."""
         for dead in self._book.bury(claim.slot, "its worker died"):
             self._announce_lost(claim, dead)
-        again = None
+        again, reason = None, "its worker died"
         if (lost := self._book.lost(claim)) is not None:
             if LOST not in lost.user_attrs:  # it had ended; only the slot did not know
                 self._adopt(claim, lost)
@@ -160,9 +160,9 @@ class Worker:
                 self._try(claim, again)
                 return
             except _Lost as error:
-                again = error.values
+                again, reason = error.values, str(error)
                 claim = self._claims.retry(replace(claim, trial=error.number))
-        self._exhausted(claim, lost.number if lost else claim.trial)
+        self._exhausted(claim, claim.trial, reason)
 
     def _try(self, claim: Claim, again: dict[str, Any] | None) -> None:
         begun = self._book.begin(claim, again)
@@ -192,8 +192,9 @@ class Worker:
             trial = replace(trial, directory=asked.directory or trial.directory)
             if self._stop.is_set():
                 return Answer("INTERRUPTED")
+            self._claims.started(claim, begun.number, key_of(begun.values), _facts(trial))
             self._give_up(claim, begun, trial, str(error))
-            raise _Lost(begun.number, dict(begun.values)) from None
+            raise _Lost(str(error), begun.number, dict(begun.values)) from None
         except KeyboardInterrupt:
             self._runner.interrupt()
             self._give_back(claim, begun, trial)
@@ -263,9 +264,9 @@ class Worker:
         self._claims.finish(claim, ended.state.name, ended.number, _facts(trial))
         self._callbacks.trial_end(self._study, trial)
 
-    def _exhausted(self, claim: Claim, number: int | None) -> None:
+    def _exhausted(self, claim: Claim, number: int | None, reason: str) -> None:
         retries = self._plan.sweeper.max_retries
-        reason = f"its worker died {claim.attempt} times (hydra.sweeper.max_retries={retries})"
+        reason += f"; {claim.attempt} time(s), hydra.sweeper.max_retries={retries}"
         row = self._claims.rows(*self._claims.of_slot(claim.slot))[0]
         known = {**_stop.facts_of(row), "error": reason, "state": "FAIL"}
         self._claims.finish(claim, "FAIL", number or 0, known)
@@ -318,8 +319,8 @@ class _Asked:
 class _Lost(Exception):
     """A trial whose process died under a living worker."""
 
-    def __init__(self, number: int, values: dict[str, Any]) -> None:
-        super().__init__(number)
+    def __init__(self, reason: str, number: int, values: dict[str, Any]) -> None:
+        super().__init__(reason)
         self.number, self.values = number, values
 
 

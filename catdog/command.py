@@ -1,0 +1,132 @@
+"""What the commands share: how Hydra is started, how settings are checked, how errors are shown.
+
+Only what Hydra needs is imported at the top, so that --help, --cfg and tab completion are quick.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import shlex
+import signal
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from catdog import paths
+from catdog.errors import CatdogError
+
+if TYPE_CHECKING:
+    from catdog.settings import Settings
+
+VERBOSE = os.environ.get("HYDRA_FULL_ERROR") == "1"
+FILE_KEYS = ("data.path", "backbone.weights", "features.dir")
+PROCESS = f"{os.getpid()}-{uuid.uuid4().hex[:4]}"
+"""Part of Hydra's folder names, so that two runs of one second never share one."""
+
+OmegaConf.register_new_resolver("catdog.root", lambda: str(paths.root()), replace=True)
+OmegaConf.register_new_resolver("catdog.process", lambda: PROCESS, replace=True)
+
+
+def settings_of(cfg: DictConfig) -> Settings:
+    """Check a composed configuration, before anything heavy is imported.
+
+    Raises:
+        ConfigError: a value is bad.
+    """
+    from catdog import keys
+
+    return keys.parse(plain(cfg))
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """Return a composed configuration as dictionaries, without Hydra's own part."""
+    return {
+        str(key): OmegaConf.to_container(value, resolve=True)
+        if OmegaConf.is_config(value)
+        else value
+        for key, value in ((key, cfg[key]) for key in cfg if key != "hydra")
+    }
+
+
+def absolute(override: str) -> str:
+    """Return an override whose file is named in full, so that it repeats from any folder."""
+    key, _, value = override.partition("=")
+    path = Path(value).expanduser()
+    if key not in FILE_KEYS or not value or path.is_absolute() or not path.exists():
+        return override
+    return f"{key}='{path.absolute()}'"
+
+
+def typed() -> str:
+    """Return this process's command, so that it can be pasted anywhere."""
+    words = [absolute(word) for word in sys.argv[1:]]
+    if words[:2] == ["--config-dir", str(paths.sweeps())]:  # by python -m catdog.sweep
+        return shlex.join(["python", "-m", "catdog.sweep", *words[3:]])
+    return shlex.join(["python", "-m", "catdog.train", *words])
+
+
+@contextmanager
+def one_message() -> Iterator[None]:
+    """End the process with the message alone for an error that the person can mend."""
+    try:
+        yield
+    except CatdogError as error:
+        if VERBOSE:
+            raise
+        # raised, it would pass through Hydra, which prints lines of its own around it
+        raise SystemExit(f"catdog: {error}") from None
+
+
+def start(task: Callable[[DictConfig], Any]) -> None:
+    """Run Hydra; show what a person can mend as one message, anything else as a traceback."""
+    signal.signal(signal.SIGTERM, _terminate)
+    gc.disable()  # Hydra copies its configuration some 150,000 times and leaves no garbage
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing; see _explain
+    place = str(paths.configs())
+    try:
+        hydra.main(version_base="1.3", config_path=place, config_name="train")(task)()
+    except KeyboardInterrupt:
+        leave("interrupted", 130)
+    except Exception as error:
+        message = _explain(error)
+        if VERBOSE or message is None:
+            raise
+        leave(message, 1)
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt  # the same clean end as Ctrl-C
+
+
+def leave(message: str, status: int) -> NoReturn:
+    """Complain and end the process."""
+    from catdog import console
+
+    console.complain(message)
+    sys.exit(status)
+
+
+def _explain(error: Exception) -> str | None:
+    """Return the one message for an error that the person caused, or null for a bug."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, CatdogError):
+        return str(error)
+    if not isinstance(error, (HydraException, OmegaConfBaseException)):
+        return None
+    unknown = re.match(r"Could not (?:override|append|delete from) .*?'([\w.@/]+)", str(error))
+    if unknown:
+        from catdog import keys
+
+        key = unknown.group(1).split("=")[0]
+        return str(keys.unknown_key(key))
+    return " ".join(str(error).split())

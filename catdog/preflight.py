@@ -1,0 +1,42 @@
+"""What a sweep checks before its first trial: settings, photos, weights."""
+
+from __future__ import annotations
+
+import gc
+
+from hydra.errors import HydraException
+
+from catdog import command
+from catdog.errors import CatdogError
+from hydra_plugins.optuna_workers import StudyInfo, SweepCallback
+
+
+class Preflight(SweepCallback):
+    """Refuses in one message what every trial would fail by, and indexes the photos once.
+
+    It is to stand before the callbacks that write anything.
+    """
+
+    def __init__(self) -> None:
+        self._passed = False
+
+    def on_study_start(self, study: StudyInfo) -> None:
+        """Check before other callbacks make something of the study."""
+        self._check(study)
+
+    def on_session_start(self, study: StudyInfo) -> None:
+        """Check on every machine that joins: photos and weights lie on each."""
+        self._check(study)
+
+    def _check(self, study: StudyInfo) -> None:
+        from catdog import console, prepare
+
+        if self._passed:
+            return
+        gc.enable()  # off while Hydra composes; a sweep's parent lives for hours
+        try:
+            settings = command.settings_of(study.config)
+            prepare.photos_and_weights(settings, console.Console())
+        except CatdogError as error:
+            raise HydraException(str(error)) from None
+        self._passed = True

@@ -1,0 +1,50 @@
+"""What a run needs before TensorFlow loads: its photos, its weights, a place to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from catdog import data, runtime, weights
+from catdog.kept import Kept
+from catdog.manifest import Manifest
+from catdog.progress import Progress
+from catdog.settings import Settings
+from catdog.weights import Weights
+
+
+def photos_and_weights(
+    settings: Settings, progress: Progress, kept: Kept | None = None
+) -> tuple[Manifest, Weights]:
+    """Find the photos and the backbone's weights; set the threads for what comes.
+
+    Args:
+        settings: All choices.
+        progress: Hears of unpacking, drawing, checking and downloads.
+        kept: What earlier trials of this process found.
+
+    Raises:
+        ConfigError: there are no weights, or ``features.dir`` cannot be written.
+        DataError: there are no usable photos.
+    """
+    kept, choice = kept or Kept(), settings.backbone
+    runtime.configure(settings.threads)
+    cache = Path(settings.features.dir).expanduser()
+    data.require_writable(cache)
+    manifest = kept.get(
+        "manifest",
+        (repr(settings.data), cache),
+        lambda: data.prepare(settings.data, cache, progress, settings.threads),
+    )
+    found = kept.get(
+        "weights",
+        (choice, cache),
+        lambda: weights.resolve(
+            choice.name,
+            alpha=choice.alpha,
+            weights=choice.weights,
+            source=choice.weights_source,
+            cache_dir=cache,
+            notify=progress.note,
+        ),
+    )
+    return manifest, found

@@ -1,0 +1,43 @@
+"""The searches in sweeps/: what the head of each file says of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+HEADINGS = ("question", "budget", "found")
+
+
+@dataclass(frozen=True)
+class Search:
+    """What the head of a search's file says of it."""
+
+    name: str
+    trials: int | None
+    question: str
+    budget: str
+    found: str
+
+
+def known(folder: Path) -> list[Search]:
+    """Read every search in a folder, by name."""
+    return [_read(path) for path in sorted(folder.glob("*.yaml"))]
+
+
+def _read(path: Path) -> Search:
+    text = path.read_text(encoding="utf-8")
+    said, heading = dict.fromkeys(HEADINGS, ""), ""
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        words = line.lstrip("# ")
+        start = re.match(rf"({'|'.join(HEADINGS)}): *", words)
+        if start:
+            heading, words = start.group(1), words[start.end() :]
+        if heading:
+            said[heading] = f"{said[heading]} {words}".strip()
+    trials = OmegaConf.select(OmegaConf.create(text), "hydra.sweeper.n_trials")
+    return Search(path.stem, trials, **said)

@@ -1,0 +1,126 @@
+"""python -m catdog.suggest: the LR range test alone; and a search that starts from it."""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from catdog import command
+from hydra_plugins.optuna_workers import StudyInfo, SweepCallback
+
+ANSWER = "CATDOG_SUGGEST_FILE"
+"""Environment variable that names a file for the suggestions, instead of printing them."""
+
+RATE, DROPOUT = "optimizer.lr", "head.dropout"
+
+
+def task(cfg: DictConfig) -> None:
+    """Run the LR range test with the configured photos, head and optimizer."""
+    gc.enable()
+    from catdog import console
+
+    with command.one_message():
+        suggestions = _test(cfg)
+    if place := os.environ.get(ANSWER):
+        dropout = OmegaConf.select(cfg, DROPOUT)
+        answer = {"suggestions": suggestions, DROPOUT: dropout}
+        Path(place).write_text(json.dumps(answer, default=list))
+    else:
+        console.suggest(suggestions)
+
+
+def _test(cfg: DictConfig) -> dict[str, float]:
+    from catdog import console, prepare, runtime
+    from catdog.kept import Kept
+
+    settings, progress = command.settings_of(cfg), console.Console()
+    manifest, weights = prepare.photos_and_weights(settings, progress)
+    runtime.load_tensorflow()
+    from catdog import parts
+
+    extractor = parts.extractor(settings, weights, Kept())
+    feeds = parts.feeds(settings, manifest, extractor, progress)
+    trained = parts.trainable(settings, extractor, manifest)
+    return parts.range_test(settings, manifest, trained, feeds["train"], progress).suggestions
+
+
+class StartFromRangeTest(SweepCallback):
+    """Tries the LR range test's suggestion first.
+
+    The test runs in a process of its own, once per study; it also extracts the features.
+
+    Args:
+        which: ``valley``, ``steep`` or ``minimum``.
+    """
+
+    def __init__(self, which: str = "valley") -> None:
+        self._which = which
+
+    def on_study_start(self, study: StudyInfo) -> dict[str, str] | None:
+        """Enqueue the suggested rate, with the configured dropout where that is swept too."""
+        from catdog import console
+
+        point: dict[str, float] = {}
+        say = console.Console().note
+        if (study.parameters.get(RATE) or {}).get("kind") != "float":
+            say(f"{RATE} is not searched in an interval: no LR range test")
+            return None
+        answer = _ask(study)
+        rate = answer.get("suggestions", {}).get(self._which, math.nan)
+        if math.isnan(rate):
+            say("The LR range test has no suggestion: the search starts without one")
+            return None
+        for key, value in ((RATE, rate), (DROPOUT, answer[DROPOUT])):
+            space = study.parameters.get(key) or {}
+            if space.get("kind") == "float" and isinstance(value, (int, float)):
+                point[key] = min(max(value, space["low"]), space["high"])
+        say(f"LR range test: {rate:.1e} ({self._which}); trial 0 takes {_shown(point)}")
+        return {"enqueue": json.dumps([point])}
+
+
+def _shown(point: dict[str, float]) -> str:
+    return " ".join(f"{key}={value:.3g}" for key, value in point.items())
+
+
+def _ask(study: StudyInfo) -> dict[str, Any]:
+    """Run the test on the study's fixed settings; return nothing if it fails."""
+    env = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR" or command.VERBOSE}
+    hydra = study.config.hydra
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "answer.json"
+        subprocess.run(
+            [sys.executable, "-m", "catdog.suggest", *_words(study)],
+            env={**env, ANSWER: str(place)},
+            cwd=str(hydra.runtime.cwd),
+            stdin=subprocess.DEVNULL,
+        )
+        return json.loads(place.read_text()) if place.exists() else {}
+
+
+def _words(study: StudyInfo) -> list[str]:
+    hydra = study.config.hydra
+    words = ["--config-name", str(hydra.job.config_name)]
+    for source in hydra.runtime.config_sources:
+        if source.provider == "command-line":
+            words += ["--config-dir", str(source.path)]
+    given = OmegaConf.to_container(hydra.overrides.hydra, resolve=False)
+    words += [word for word in given if str(word).startswith("hydra.searchpath")]  # type: ignore
+    return [*words, *study.overrides, "hydra.mode=RUN", f"hydra.run.dir='{study.directory}/test'"]
+
+
+def main() -> None:
+    """Run the command."""
+    command.start(task)
+
+
+if __name__ == "__main__":
+    main()

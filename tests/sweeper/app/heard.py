@@ -1,0 +1,79 @@
+"""Callbacks that write down what they hear."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+
+from hydra_plugins.optuna_workers import StudyInfo, SweepCallback, TrialInfo
+
+
+class Heard(SweepCallback):
+    """Writes a line per hook to the file beside the stub's log."""
+
+    def __init__(self, name: str = "heard", slow: float = 0.0) -> None:
+        self._name, self._slow = name, slow
+
+    def _note(self, hook: str, **facts: object) -> None:
+        path = os.environ["STUB_LOG"].replace("tasks.jsonl", "heard.jsonl")
+        line = json.dumps({"hook": hook, "name": self._name, "pid": os.getpid(), **facts})
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(file, f"{line}\n".encode())
+        os.close(file)
+
+    def on_study_start(self, study: StudyInfo) -> Mapping[str, str]:
+        """Take a while, so that others come meanwhile."""
+        self._note("study_start")
+        time.sleep(self._slow)
+        return {self._name: str(os.getpid())}
+
+    def on_session_start(self, study: StudyInfo) -> None:
+        """Note what is shared."""
+        self._note("session_start", shared=study.shared)
+
+    def on_trial_start(self, study: StudyInfo, trial: TrialInfo) -> None:
+        """Note the trial."""
+        self._note("trial_start", trial=trial.number, slot=trial.slot)
+
+    def on_trial_end(self, study: StudyInfo, trial: TrialInfo) -> None:
+        """Note how it ended."""
+        self._note(
+            "trial_end", trial=trial.number, slot=trial.slot, state=trial.state,
+            values=trial.values, error=trial.error[-300:], duplicate_of=trial.duplicate_of,
+        )  # fmt: skip
+
+    def on_study_end(self, study: StudyInfo) -> None:
+        """Note whether all slots ended, and by how many trials."""
+        self._note("study_end", finished=study.finished, ended=len(study.trials()))
+
+
+class Tracked(SweepCallback):
+    """One MLflow parent run per study and a child per trial, on the server that is named."""
+
+    def __init__(self, uri: str) -> None:
+        import mlflow
+
+        self._client = mlflow.MlflowClient(uri)
+
+    def on_study_start(self, study: StudyInfo) -> Mapping[str, str]:
+        """Open the parent."""
+        run = self._client.create_run("0", tags={"kind": "sweep"}, run_name=study.name)
+        return {"parent": run.info.run_id}
+
+    def on_trial_end(self, study: StudyInfo, trial: TrialInfo) -> None:
+        """Add a child with its value."""
+        tags = {
+            "kind": "trial", "mlflow.parentRunId": study.shared["parent"],
+            "slot": str(trial.slot),
+        }  # fmt: skip
+        run = self._client.create_run("0", tags=tags, run_name=str(trial.number))
+        if trial.values:
+            self._client.log_metric(run.info.run_id, "value", trial.values[0])
+        self._client.set_terminated(run.info.run_id, "FINISHED" if trial.values else "FAILED")
+
+    def on_study_end(self, study: StudyInfo) -> None:
+        """Close the parent when all is done."""
+        if study.finished:
+            self._client.set_terminated(study.shared["parent"])
