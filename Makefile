@@ -1,12 +1,14 @@
-# make train   build .venv, install, and run the main job on drawn demo photos
-# make test    build the same and run the tests
-# make check   lint, types and tests, as CI does
+# make train      build .venv, install, and run the main job on drawn demo photos
+# make sweep      the same, then a search of seconds
+# make test       build the same and run the tests
+# make check      lint, types and tests, as CI does
+# make kill-test  kill every kind of process of a sweep, 30 times each (EXTRAS=dev,postgres,joblib)
 PYTHON ?= python3
 EXTRAS ?= dev
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: train test check lint bench clean
+.PHONY: train sweep test check lint kill-test bench clean
 .DEFAULT_GOAL := train
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -19,6 +21,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 train: $(INSTALLED)
 	$(BIN)/python -m catdog.train
 
+sweep: $(INSTALLED)
+	$(BIN)/python -m catdog.sweep smoke
+
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
 
@@ -30,9 +35,14 @@ lint: $(INSTALLED)
 
 check: lint test
 
+kill-test: $(INSTALLED)
+	KILL_REPEATS=30 $(BIN)/python -m pytest -s tests/sweeper/test_kills.py -k random_moments
+
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/fit.py
+	$(BIN)/python benchmarks/sweeper.py
+	$(BIN)/python benchmarks/trials.py
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

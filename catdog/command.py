@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from catdog import paths
@@ -89,6 +90,8 @@ def start(task: Callable[[DictConfig], Any]) -> None:
     """Run Hydra; show what a person can mend as one message, anything else as a traceback."""
     signal.signal(signal.SIGTERM, _terminate)
     gc.disable()  # Hydra copies its configuration some 150,000 times and leaves no garbage
+    # it also copies all registered configs for each group that --help lists; nothing changes them
+    ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing; see _explain
     place = str(paths.configs())
     try:

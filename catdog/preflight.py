@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import gc
 
-from hydra.errors import HydraException
-
 from catdog import command
-from catdog.errors import CatdogError
 from hydra_plugins.optuna_workers import StudyInfo, SweepCallback
 
 
@@ -34,9 +31,5 @@ class Preflight(SweepCallback):
         if self._passed:
             return
         gc.enable()  # off while Hydra composes; a sweep's parent lives for hours
-        try:
-            settings = command.settings_of(study.config)
-            prepare.photos_and_weights(settings, console.Console())
-        except CatdogError as error:
-            raise HydraException(str(error)) from None
+        prepare.photos_and_weights(command.settings_of(study.config), console.Console())
         self._passed = True

@@ -141,6 +141,7 @@ def _write_png(path: Path, function: str, study: Study, options: dict[str, Any])
     import matplotlib
 
     matplotlib.use("agg")  # Optuna draws by pyplot, which would open windows
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it remarks on texts like "1e-3"
     from matplotlib import pyplot
     from optuna.visualization import matplotlib as visualization
 

@@ -94,25 +94,25 @@ def _shown(point: dict[str, float]) -> str:
 def _ask(study: StudyInfo) -> dict[str, Any]:
     """Run the test on the study's fixed settings; return nothing if it fails."""
     env = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR" or command.VERBOSE}
-    hydra = study.config.hydra
+    cwd = str(study.config.hydra.runtime.cwd)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "answer.json"
         subprocess.run(
             [sys.executable, "-m", "catdog.suggest", *_words(study)],
             env={**env, ANSWER: str(place)},
-            cwd=str(hydra.runtime.cwd),
+            cwd=cwd,
             stdin=subprocess.DEVNULL,
         )
         return json.loads(place.read_text()) if place.exists() else {}
 
 
 def _words(study: StudyInfo) -> list[str]:
-    hydra = study.config.hydra
-    words = ["--config-name", str(hydra.job.config_name)]
-    for source in hydra.runtime.config_sources:
+    job = study.config.hydra
+    words = ["--config-name", str(job.job.config_name)]
+    for source in job.runtime.config_sources:
         if source.provider == "command-line":
             words += ["--config-dir", str(source.path)]
-    given = OmegaConf.to_container(hydra.overrides.hydra, resolve=False)
+    given = OmegaConf.to_container(job.overrides.hydra, resolve=False)
     words += [word for word in given if str(word).startswith("hydra.searchpath")]  # type: ignore
     return [*words, *study.overrides, "hydra.mode=RUN", f"hydra.run.dir='{study.directory}/test'"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import sys
 import time
 from collections.abc import Sequence
@@ -150,6 +151,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     # under its own name, or a sweep would have to send this whole module to its trials
-    from catdog import train
-
-    train.main()
+    importlib.import_module("catdog.train").main()

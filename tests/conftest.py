@@ -6,6 +6,7 @@ import csv
 import hashlib
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -61,6 +62,32 @@ def surroundings(tmp_path: Path, fonts: Path, monkeypatch: pytest.MonkeyPatch) -
         from hydra.core.global_hydra import GlobalHydra
 
         GlobalHydra.instance().clear()
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables, which take seconds to make."""
+    from catdog.tracking import Tracker
+
+    folder = tmp_path_factory.mktemp("store")
+    Tracker(uri=f"sqlite:///{folder}/mlflow.db", experiment="another", root=folder)
+    return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def shared_store(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Address of an MLflow store in which tests have an experiment each: quicker than stores."""
+    folder = tmp_path_factory.mktemp("shared")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    return f"sqlite:///{folder}/mlflow.db"
+
+
+@pytest.fixture
+def tracker(shared_store: str, tmp_path: Path) -> Any:
+    """A real tracker with an experiment of the test's own."""
+    from catdog.tracking import Tracker
+
+    return Tracker(uri=shared_store, experiment=tmp_path.name, root=tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -178,12 +205,10 @@ class Lab:
         )
 
     def found(self, name: str, job: str = "") -> Run:
-        """Return the run that was started under a name."""
-        (run,) = [r for r in self.runs() if r.tags["hydra.dir"] == self._hydra(name, job)]
+        """Return the run that was started under a name; of a sweep, its trial of a number."""
+        place = self.folder / "hydra" / name / (f"trials/{job}" if job else "")
+        (run,) = [r for r in self.runs() if r.tags["hydra.dir"] == str(place)]
         return run
-
-    def _hydra(self, name: str, job: str) -> str:
-        return str(self.folder / "hydra" / name / job)
 
     def stamps(self) -> dict[str, tuple[int, str]]:
         """Return time and hash of the feature store's files."""
@@ -325,13 +350,10 @@ def before(first: Run, lab: Lab) -> dict[str, tuple[int, str]]:
 
 @pytest.fixture(scope="session")
 def sweeping(lab: Lab, before: dict[str, Any]) -> Iterator[subprocess.Popen[str]]:
-    """A sweep that runs while other tests use one core only; test_train.py waits for it."""
+    """A sweep that runs while other tests use one core only; test_sweeps.py waits for it."""
     words = lab.overrides(
-        optimizer__lr="1e-3,1e-2",
-        tracking__log_model="never",
-        lr_range__enabled="false",
-        trainer__epochs=2,
+        optimizer__lr="1e-4,1e-3,1e-2", lr_range__enabled="false", trainer__epochs=2
     )
-    process = lab.start("swept", "-m", *words)
+    process = lab.start("swept", "-m", "hydra.sweeper.study_name=swept", *words)
     yield process
     process.kill()

@@ -15,16 +15,17 @@ PLUGINS = PACKAGE.parent / "hydra_plugins"
 
 # From the top down: a room imports only rooms before it.
 ROOMS = """
-errors progress paths origin runtime
+errors progress paths origin runtime owners kept
 section settings keys
 formats drawing demo photos archive datasets manifest data
 decode augment pipeline
-torch_weights weights backbone head model optimizer
-store features feed loop fit lr_range evaluate
-figures plots pages
-tracking served report experiment
-console
-train cli
+torch_weights weights prepare backbone head model optimizer
+store features feed loop fit lr_range parts evaluate
+figures plots pages study study_plots
+tracking served logged_model report experiment best
+searches console command
+study_note preflight suggest trial study_run
+train sweep cli
 """.split()
 
 # Library, or part of one as the code writes it: the rooms that may know it.
@@ -35,16 +36,16 @@ LIVES_IN = {
     "tensorflow_datasets": "datasets",
     "h5py": "weights torch_weights",
     "sklearn": "evaluate",
-    "matplotlib": "plots",
+    "matplotlib": "plots study_plots",
     "plotly": "pages",
     "mlflow": "tracking served",
-    "psutil": "tracking",
-    "hydra": "train",
-    "omegaconf": "train",
+    "psutil": "owners",
+    "hydra": "command train",
+    "omegaconf": "command train suggest searches study_run",
     "rich": "console",
-    "optuna": "",
+    "optuna": "study_plots train",
     "torch": "",
-    "hydra_plugins": "",
+    "hydra_plugins": "train trial suggest preflight study_run study_note",
 }
 
 HEAVY = "tensorflow keras mlflow optuna numpy pandas PIL sklearn matplotlib plotly".split()

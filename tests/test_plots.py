@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.image import imread
+from numpy.typing import NDArray
 
 from catdog import figures, pages, plots
+from catdog.figures import Point
 
 LR = np.logspace(-6, 0, 60)
 SMOOTH = 0.1 + 0.6 / (1 + (LR / 1e-3)) + 50 * LR**3
@@ -113,6 +117,181 @@ def test_suggestions_sit_on_the_smoothed_curve() -> None:
     marks = figures.on_curve(suggestions, LR, SMOOTH)
     assert [name for name, _, _ in marks] == ["early", "late"]
     assert [height for _, _, height in marks] == pytest.approx([SMOOTH[7], SMOOTH[40]])
+
+
+# === a study: learning rate against result ===
+
+
+def points(*values: float | None, **changed: Any) -> list[Point]:
+    """Return a trial for each value, failed where there is none; the first is the best."""
+    return [
+        Point(
+            number=k, lr=10.0 ** (k % 5 - 5), value=value,
+            state="FAIL" if value is None else "COMPLETE", best=k == 0 and value is not None,
+            params={"optimizer.lr": 1e-3, "head": "<b>$_^$"},
+        )
+        for k, value in enumerate(values)
+    ] + list(changed.values())  # fmt: skip
+
+
+PRUNED = Point(90, 3e-3, 0.6, "PRUNED")
+CLOUDS = {
+    "usual": points(0.3, 0.5, None, 0.45, 0.7, pruned=PRUNED),
+    "one": points(0.3),
+    "one failed": points(None),
+    "all failed": points(None, None, None),
+    "pruned without a value": [replace(PRUNED, value=None)],
+    "equal": points(0.5, 0.5, 0.5),
+    "zeros": points(0.0, 0.0),
+    "one rate": [replace(point, lr=1e-3) for point in points(0.3, 0.5, None)],
+    "decades": points(0.003, 0.5, None, 40.0),
+    "decades with zero": points(0.0, 0.5, None, 40.0),
+    "diverged": points(0.3, float("nan"), float("inf"), 1e30),
+    "nothing finite": points(float("nan"), float("-inf")),
+    "negative": points(-3.0, -400.0, None),
+    "a front": [replace(point, best=True) for point in points(0.3, 0.5)],
+    "many": points(*[0.3 + k / 500 for k in range(500)]),
+    "far rates": [replace(PRUNED, lr=1e-300), replace(PRUNED, lr=100.0, number=1)],
+}
+STUDY: dict[str, Any] = {"metric": "val/loss <i>", "title": "of $_^$ & <b>"}
+
+
+@pytest.mark.parametrize("trials", CLOUDS.values(), ids=CLOUDS)
+def test_a_study_survives(tmp_path: Path, trials: list[Point]) -> None:
+    shown = {"points": trials, "maximize": len(trials) > 3, **STUDY}
+    plots.lr_vs_loss_png(tmp_path / "a.png", **shown)
+    assert imread(tmp_path / "a.png").shape[:2] == (550, 990)
+    pages.lr_vs_loss_html(tmp_path / "a.html", **shown)
+    text = page_text(tmp_path / "a.html")
+    assert "NaN" not in text and "Infinity" not in text
+    for look in figures.LOOKS:
+        count = sum(point.look == look for point in trials)
+        assert (f"{look} ({count})" in text) == (count > 0)
+
+
+@pytest.mark.parametrize(
+    ("state", "best", "look"),
+    [
+        ("COMPLETE", False, "complete"),
+        ("PRUNED", False, "pruned"),
+        ("FAIL", False, "failed"),
+        ("COMPLETE", True, "best"),
+    ],
+)
+def test_a_trial_looks_like_what_became_of_it(state: str, best: bool, look: str) -> None:
+    assert Point(0, 0.1, 0.5, state, best).look == look
+    assert {*figures.LOOKS} == {*plots.MARKERS} == {*pages.SYMBOLS}
+
+
+@st.composite
+def clouds(draw: st.DrawFn) -> list[Point]:
+    """Draw trials as studies leave them: any rates; values that are some digits apart."""
+    scale = draw(st.sampled_from([1e-6, 1.0, 1e6]))
+    value = st.integers(-10_000, 10_000).map(lambda k: scale * k / 1000)
+    rows = draw(
+        st.lists(
+            st.tuples(
+                st.floats(1e-12, 100.0),
+                st.none() | value | st.sampled_from([np.nan, np.inf, -np.inf]),
+                st.sampled_from(["COMPLETE", "PRUNED", "FAIL"]),
+                st.booleans(),
+            ),
+            min_size=1,
+            max_size=30,
+        )
+    )
+    return [Point(k, *row) for k, row in enumerate(rows)]
+
+
+@given(clouds(), st.booleans())
+@settings(deadline=None)
+def test_every_trial_lies_once_in_the_picture_and_those_without_value_on_its_worse_edge(
+    trials: list[Point], maximize: bool
+) -> None:
+    cloud = figures.cloud(trials, maximize=maximize)
+    placed = [(look, *pair) for look, pairs in cloud.points.items() for pair in pairs]
+    assert sorted(point.number for _, point, _ in placed) == [point.number for point in trials]
+    assert all(point.look == look for look, point, _ in placed)
+    assert all(cloud.x[0] < np.log10(point.lr) < cloud.x[1] for point in trials)
+    assert all(cloud.y[0] < height < cloud.y[1] for _, _, height in placed)
+
+    known = [(p.value, h) for _, p, h in placed if p.value is not None and np.isfinite(p.value)]
+    edge = {h for _, p, h in placed if p.value is None or not np.isfinite(p.value)}
+    assert len(edge) <= 1, "all trials without a value lie on one line"
+    for value, height in known:
+        assert height == pytest.approx(np.log10(value) if cloud.log else value)
+        for at in edge:
+            assert at < height if maximize else at > height
+    values = [value for value, _ in known]
+    assert cloud.log == (bool(values) and min(values) > 0 and max(values) > 10 * min(values))
+
+
+@pytest.mark.parametrize("trials", [CLOUDS["usual"], CLOUDS["decades"]], ids=["plain", "log"])
+def test_the_page_of_a_study_has_every_trial_where_it_is(
+    tmp_path: Path, trials: list[Point]
+) -> None:
+    pages.lr_vs_loss_html(tmp_path / "a.html", points=trials, maximize=False, **STUDY)
+    drawn = json.loads(
+        re.search(r'"lr-vs-loss",\s*(\[.*\]),\s*\{"', page_text(tmp_path / "a.html")).group(1)
+    )
+    found = {
+        int(re.match(r"<b>trial (\d+)</b>", text).group(1)): (trace["name"], x, y, text)
+        for trace in drawn
+        for x, y, text in zip(trace["x"], trace["y"], trace["text"], strict=True)
+    }
+    assert found.keys() == {point.number for point in trials}
+    worst = max(point.value for point in trials if point.value is not None)
+    for point in trials:
+        name, x, y, text = found[point.number]
+        assert name.startswith(point.look)
+        assert x == point.lr
+        assert y == pytest.approx(point.value) if point.value is not None else y > worst
+        shown = "no value" if point.value is None else f"{point.value:.6g}"
+        assert text.startswith(f"<b>trial {point.number}</b>: {shown} ({point.state})")
+        for param in point.params:
+            assert f"<br>{param} = " in text
+        assert "<b>$" not in text, "a value is no markup"
+
+
+def colored(path: Path, look: str) -> NDArray[np.int_]:
+    """Return the (row, column) of the pixels in the colour of a look, inside the axes."""
+    color = [int(figures.STYLE[look][k : k + 2], 16) for k in (1, 3, 5)]
+    pixels = (255 * imread(path)[..., :3]).round().astype(int)
+    rows, columns = np.nonzero((abs(pixels - color) < 40).all(axis=2))
+    inside = (rows > 125) & (columns > 95)
+    return np.stack([rows[inside], columns[inside]])
+
+
+def test_the_best_trial_is_drawn_and_named_where_it_lies(tmp_path: Path) -> None:
+    left = [Point(1, 1e-5, 0.2, "COMPLETE", best=True), Point(2, 1e-1, 0.9, "COMPLETE")]
+    right = [replace(left[0], lr=1e-1), replace(left[1], lr=1e-5)]
+    middles = []
+    for trials in (left, right):
+        path = tmp_path / "a.png"
+        plots.lr_vs_loss_png(path, points=trials, maximize=False, **STUDY)
+        rows, columns = colored(path, "best")
+        assert rows.min() > imread(path).shape[0] / 2, "a small loss lies below"
+        assert columns.max() < 990 - 20, "its name is not cut off"
+        assert np.ptp(columns) > 100, "its name is beside it"
+        middles.append(columns.mean())
+    assert middles[0] < 400 < 600 < middles[1]
+
+
+def test_trials_without_a_value_lie_on_the_worse_edge_of_the_picture(tmp_path: Path) -> None:
+    trials = points(0.3, None, 0.5, 0.4)
+    heights = []
+    for maximize in (False, True):
+        path = tmp_path / "a.png"
+        plots.lr_vs_loss_png(path, points=trials, maximize=maximize, **STUDY)
+        rows, _ = colored(path, "failed")
+        others, _ = colored(path, "complete")
+        heights.append((rows.mean(), others.min(), others.max()))
+    (bad_low, top, _), (bad_high, _, bottom) = heights
+    assert bad_low < top, "above, where losses are worse"
+    assert bad_high > bottom, "below, where accuracies are worse"
+
+
+# === mistakes ===
 
 
 @pytest.mark.parametrize("k", [2, 5, 15, 30])

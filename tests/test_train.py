@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from conftest import Ended, Lab, Run, ended, environment, rows_of, succeeded
+from conftest import Ended, Lab, Run, ended, environment, rows_of
 
 from catdog import train
 
@@ -217,20 +217,7 @@ def test_the_model_is_what_the_contract_says(best, first: Run) -> None:
     assert len(first.models) == 1
 
 
-# === repeats: other threads, a sweep; test_faults.py pastes a command ===
-
-
-@pytest.fixture(scope="module")
-def swept(sweeping: subprocess.Popen[str]) -> Ended:
-    """A sweep over two learning rates on the first run's store."""
-    return succeeded(sweeping)
-
-
-def test_later_runs_take_their_features_from_the_store(lab: Lab, before, swept: Ended) -> None:
-    assert before
-    assert before.items() <= lab.stamps().items()
-    assert "Features of" not in swept.err
-    assert "Checking photos" not in swept.err
+# === repeats: other threads; test_faults.py pastes a command, test_sweeps.py sweeps ===
 
 
 def test_two_at_once_and_other_threads_give_the_same_metrics(pair: Mapping[str, Run]) -> None:
@@ -241,21 +228,6 @@ def test_two_at_once_and_other_threads_give_the_same_metrics(pair: Mapping[str, 
 def test_the_model_is_not_logged_if_not_wanted(pair: Mapping[str, Run]) -> None:
     assert pair["alone"].models == []
     assert (pair["alone"].artifacts / "checkpoints/best.keras").is_file()
-
-
-def test_runs_say_nothing_but_their_progress_and_result(swept: Ended) -> None:
-    lines = [line for line in swept.err.splitlines() if line]
-    assert [line[:9] for line in lines] == ["Training "] * 2
-    assert swept.out.count("trained weights") == 2
-    assert "WARNING" not in swept.out
-
-
-def test_a_sweep_makes_one_run_each(lab: Lab, swept: Ended) -> None:
-    low, high = (lab.found("swept", str(number)) for number in (0, 1))
-    assert [run.params["optimizer.lr"] for run in (low, high)] == ["0.001", "0.01"]
-    assert [run.status for run in (low, high)] == ["FINISHED", "FINISHED"]
-    assert low.history("train/loss") != high.history("train/loss")
-    assert "optimizer.lr=0.01" in high.tags["catdog.command"]
 
 
 # === variants, in one process ===

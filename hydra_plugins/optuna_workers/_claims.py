@@ -67,7 +67,7 @@ class Claim:
 
     Attributes:
         slot: From 0.
-        attempt: How often it was lost before by a worker that died.
+        attempt: How many of its trials were lost before with a worker that died.
         trial: Number of the trial that was lost, or None for a first try.
     """
 
@@ -133,7 +133,7 @@ class Claims:
                 continue
             same = (SLOTS.c.slot == row.slot, SLOTS.c.owner == row.owner,
                     SLOTS.c.attempt == row.attempt, SLOTS.c.state == row.state)  # fmt: skip
-            attempt = row.attempt + lost
+            attempt = row.attempt + (lost and row.trial is not None)
             if self._change(
                 *same, state=RUNNING, owner=self.owner, attempt=attempt,
                 lease=self._deadline(), status=None, started=self.now(),
@@ -167,9 +167,10 @@ class Claims:
         return (SLOTS.c.slot == claim.slot, SLOTS.c.attempt == claim.attempt,
                 SLOTS.c.owner == self.owner, SLOTS.c.state == RUNNING)  # fmt: skip
 
-    def started(self, claim: Claim, trial: int, point: str, facts: dict[str, Any]) -> None:
-        """Say which trial fills the slot, with what."""
-        self._change(*self._held(claim), trial=trial, point=point, facts=json.dumps(facts))
+    def started(self, claim: Claim, trial: int, point: str, facts: dict[str, Any]) -> bool:
+        """Say which trial fills the slot, with what; return False if it is another's by now."""
+        known = {"trial": trial, "point": point, "facts": json.dumps(facts)}
+        return bool(self._change(*self._held(claim), **known))
 
     def retry(self, claim: Claim) -> Claim:
         """Count a trial that died although its worker lives; return the claim of the next try."""
@@ -256,6 +257,11 @@ class Claims:
             if not wait:
                 return None
             time.sleep(0.2)
+
+    def was_done(self, key: str) -> bool:
+        """Return whether ``once`` has a value for a key."""
+        row = self._noted(key)
+        return row is not None and row.value is not None
 
     @contextlib.contextmanager
     def kept_alive(self, key: str) -> Iterator[None]:

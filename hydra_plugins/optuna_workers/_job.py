@@ -143,9 +143,13 @@ def _is_number(value: Any) -> bool:
 
 
 def _pickled(job: JobReturn) -> bytes:
+    """Pickle what Hydra returned; an error or a value that cannot travel becomes its text."""
     try:
-        return cloudpickle.dumps(job)
-    except Exception:  # a return value that cannot travel
+        packed = cloudpickle.dumps(job)
+        if not _is_number(job._return_value):  # many exceptions pickle, but do not unpickle
+            cloudpickle.loads(packed)
+        return packed
+    except Exception:
         text = repr(job._return_value)
         job._return_value = RuntimeError(text) if job.status == JobStatus.FAILED else text
         return cloudpickle.dumps(job)

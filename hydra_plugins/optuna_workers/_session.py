@@ -268,7 +268,7 @@ def _finish(session: Session) -> None:
     study = describe(session.plan, session.claims, stopped)
     _results.write(study.directory / "optimization_results.yaml", study.load())
     if study.finished:  # several machines see the last trial end
-        key = f"study_end/{session.ended()}"
+        key = _study.end_of(session.ended())
         session.claims.once(key, lambda: session.callbacks.study_end(study), wait=False)
     else:
         session.callbacks.study_end(study)

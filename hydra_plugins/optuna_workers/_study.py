@@ -142,8 +142,13 @@ def claims_of(storage: RDBStorage, name: str, *, worker: str = "", lease: float 
     return Claims(storage.engine, number, worker=worker, lease_seconds=lease)
 
 
+def end_of(ended: int) -> str:
+    """Return the note that ``on_study_end`` has heard of a study whose slots have all ended."""
+    return f"study_end/{ended}"
+
+
 def is_over(where: Place, total: int, *, stopped: bool) -> bool:
-    """Return whether all slots of a study have ended.
+    """Return whether all slots of a study have ended, and its callbacks know.
 
     Args:
         where: The study.
@@ -161,7 +166,9 @@ def is_over(where: Place, total: int, *, stopped: bool) -> bool:
         return True
     claims = Claims(storage.engine, study)
     claims.create_tables()
-    return sum(claims.counts().get(state, 0) for state in ENDED) >= total
+    counts = claims.counts()
+    ended = sum(counts.get(state, 0) for state in ENDED)
+    return ended >= total and claims.was_done(end_of(ended))
 
 
 def create(where: Place, space: Space, directions: Sequence[Any]) -> tuple[RDBStorage, bool]:

@@ -169,7 +169,9 @@ class Worker:
         trial = self._info(claim, begun)
         point = key_of(begun.values)
         facts = _facts(trial)
-        self._claims.started(claim, begun.number, point, facts)
+        if not self._claims.started(claim, begun.number, point, facts):
+            self._book.give_up(begun.number, "another worker has taken its slot over")
+            return
         self._callbacks.trial_start(self._study, trial)
         twin = None
         if self._plan.sweeper.duplicates == "reuse" and not self._plan.enumerated:

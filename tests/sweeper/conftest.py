@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -140,7 +141,7 @@ class Server:
 
     def close(self) -> None:
         """Stop it and remove its files."""
-        self.process.terminate()
+        self.process.send_signal(signal.SIGINT)  # SIGTERM would wait for every connection
         try:
             self.process.wait(timeout=10)
         except subprocess.TimeoutExpired:
@@ -191,8 +192,8 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert process.poll() is None and time.monotonic() < end, said
         time.sleep(0.2)
     yield url
-    os.killpg(process.pid, 15)
-    process.wait(timeout=20)
+    os.killpg(process.pid, signal.SIGKILL)  # it takes 20 s to say goodbye, and nobody stays
+    process.wait()
     log.close()
 
 

@@ -30,6 +30,18 @@ class Config:
 ConfigStore.instance().store(name="config", node=Config)
 
 
+class Odd(Exception):
+    """Pickles, but does not unpickle."""
+
+    def __init__(self, key: str, found: str) -> None:
+        super().__init__(f"{key}={found}")
+
+
+def odd() -> None:
+    """Fail with an error that cannot travel to the parent."""
+    raise Odd("x", "y")
+
+
 def prune() -> None:
     """Give the trial up after one report, as a training loop would."""
     import optuna
@@ -48,6 +60,7 @@ def sleep(seconds: float) -> None:
 
 FAILURES = {
     "raise": lambda: 1 / 0,
+    "odd": odd,
     "exit0": lambda: sys.exit(0),
     "exit3": lambda: sys.exit(3),
     "die": lambda: os.kill(os.getpid(), signal.SIGKILL),

@@ -46,10 +46,10 @@ class Stage:
     folder: Path
     url: str = ""
 
-    def start(self, *words: str, host: str = "") -> subprocess.Popen[str]:
+    def start(self, *words: str, host: str = "", app: str = "stub.py") -> subprocess.Popen[str]:
         """Start a sweep as one machine would; ``host`` makes it another machine."""
         storage = [f"hydra.sweeper.storage={self.url}"] if self.url else []
-        command = [sys.executable, str(APP / "stub.py"), "-m", *storage, *words]
+        command = [sys.executable, str(APP / app), "-m", *storage, *words]
         return subprocess.Popen(
             command,
             cwd=self.folder,

@@ -19,7 +19,19 @@ from optuna.trial import FrozenTrial
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = Path(__file__).with_name("failing_app.py")
-TRIALS = ["return", "raise", "nan", "none", "text", "exit0", "exit3", "prune", "die", "return2"]
+TRIALS = [
+    "return",
+    "raise",
+    "odd",
+    "nan",
+    "none",
+    "text",
+    "exit0",
+    "exit3",
+    "prune",
+    "die",
+    "return2",
+]
 
 
 def command(directory: Path, *arguments: str, app: Path = APP) -> dict[str, Any]:
@@ -67,6 +79,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 
 WAYS = [
     ("raise", "Traceback", "ZeroDivisionError: division by zero"),
+    ("odd", "Traceback", "Odd: x=y"),
     ("nan", "", "the task returned nan, not a number"),
     ("none", "", "the task returned None, not a number"),
     ("text", "", "the task returned 'good', not a number"),
@@ -93,8 +106,8 @@ def test_a_failure_costs_one_trial_and_says_why(
 def test_the_sweep_goes_on(ran: Ran) -> None:
     assert ran.status == 0
     assert [t.state.name for t in ran.trials("return2")] == ["COMPLETE"]
-    assert "10 of 10 trials" in ran.said
-    assert "2 complete  1 pruned  7 failed" in ran.said
+    assert "11 of 11 trials" in ran.said
+    assert "2 complete  1 pruned  8 failed" in ran.said
     assert ran.study.best_value == 1.0
 
 

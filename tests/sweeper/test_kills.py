@@ -183,3 +183,23 @@ def test_killed_before_results_are_written(stage: Stage) -> None:
     assert stage.studies() == [name]
     assert len(stage.lines("start")) == 3
     assert stage.heard("study_end")[-1]["finished"]
+
+
+def test_a_machine_that_vanished_is_known_by_its_lease(shared: Stage) -> None:
+    """Nobody here can tell whether another host's process lives, but its lease runs out."""
+    words = (
+        "x=interval(0,1)", "sleep=0.5", "hydra/sweeper/sampler=random",
+        "hydra.sweeper.n_trials=4", "hydra.sweeper.study_name=s", "hydra.sweeper.lease_seconds=3",
+    )  # fmt: skip
+    away = shared.start(*words, host="far-away")
+    assert eventually(lambda: len(shared.lines("start")) == 2)
+    away.kill()
+    shared.clear()
+    ended(away)
+    begun = time.time()
+    shared.run(*words)
+    (lost,) = check_whole(shared, 4)
+    again = next(t for t in shared.trials() if t.params == lost.params and t.number > lost.number)
+    spans = {span.trial: span for span in shared.spans()}
+    assert again.user_attrs["attempt"] == 1
+    assert spans[again.number].start - begun > 1, "its lease had not run out"

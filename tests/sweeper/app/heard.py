@@ -47,33 +47,3 @@ class Heard(SweepCallback):
     def on_study_end(self, study: StudyInfo) -> None:
         """Note whether all slots ended, and by how many trials."""
         self._note("study_end", finished=study.finished, ended=len(study.trials()))
-
-
-class Tracked(SweepCallback):
-    """One MLflow parent run per study and a child per trial, on the server that is named."""
-
-    def __init__(self, uri: str) -> None:
-        import mlflow
-
-        self._client = mlflow.MlflowClient(uri)
-
-    def on_study_start(self, study: StudyInfo) -> Mapping[str, str]:
-        """Open the parent."""
-        run = self._client.create_run("0", tags={"kind": "sweep"}, run_name=study.name)
-        return {"parent": run.info.run_id}
-
-    def on_trial_end(self, study: StudyInfo, trial: TrialInfo) -> None:
-        """Add a child with its value."""
-        tags = {
-            "kind": "trial", "mlflow.parentRunId": study.shared["parent"],
-            "slot": str(trial.slot),
-        }  # fmt: skip
-        run = self._client.create_run("0", tags=tags, run_name=str(trial.number))
-        if trial.values:
-            self._client.log_metric(run.info.run_id, "value", trial.values[0])
-        self._client.set_terminated(run.info.run_id, "FINISHED" if trial.values else "FAILED")
-
-    def on_study_end(self, study: StudyInfo) -> None:
-        """Close the parent when all is done."""
-        if study.finished:
-            self._client.set_terminated(study.shared["parent"])
