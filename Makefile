@@ -25,7 +25,7 @@ sweep: $(INSTALLED)
 	$(BIN)/python -m catdog.sweep smoke
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -26,6 +26,13 @@ PIP_CONFIG = Path.home() / ".config" / "pip" / "pip.conf"
 PHOTOS_PER_CLASS = 40
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let pytest-xdist's loadgroup keep a file's tests together, and all that share the lab."""
+    for item in items:
+        shares = "lab" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("lab" if shares else item.path.name))
+
+
 def environment(home: Path, matplotlib: Path) -> dict[str, str]:
     """Return the environment of a machine whose user has nothing configured."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(UNSET)}

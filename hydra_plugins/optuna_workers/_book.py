@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.trial import FrozenTrial, TrialState
 
 from hydra_plugins.optuna_workers import _check, _samplers, _study
 from hydra_plugins.optuna_workers._claims import Claim
 from hydra_plugins.optuna_workers._patience import patiently
 from hydra_plugins.optuna_workers._plan import Plan
+from hydra_plugins.optuna_workers._texts import text_of
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +92,9 @@ class Book:
             return values, overrides
         self._extend(self._plan.config, trial)
         more = {name: value for name, value in trial.params.items() if name not in values}
-        return {**values, **more}, overrides + [f"{name}={value}" for name, value in more.items()]
+        parser = OverridesParser.create()
+        texts = [f"{name}={text_of(name, value, parser)}" for name, value in more.items()]
+        return {**values, **more}, overrides + texts
 
     def lost(self, claim: Claim) -> FrozenTrial | None:
         """Return the trial that a slot had before its worker died."""

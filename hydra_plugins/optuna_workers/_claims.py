@@ -195,16 +195,12 @@ class Claims:
         """Give a slot back unfinished: it will be run again, at no cost of an attempt."""
         self._change(*self._held(claim), state=WAITING)
 
-    def release_dead(self) -> int:
-        """Give back, at no cost of an attempt, what dead workers of this host held."""
-        dead = [row for row in self.rows(SLOTS.c.state == RUNNING) if _owner.is_dead(row.owner)]
-        return sum(
-            self._change(
-                SLOTS.c.slot == row.slot, SLOTS.c.owner == row.owner, SLOTS.c.state == RUNNING,
-                state=WAITING,
-            )
-            for row in dead
-        )  # fmt: skip
+    def release_all(self, session: str) -> None:
+        """Give back, at no cost of an attempt, what workers of a command still hold."""
+        for row in self.rows(SLOTS.c.state == RUNNING):
+            if _owner.worker_of(row.owner).startswith(f"{session}/"):
+                same = (SLOTS.c.slot == row.slot, SLOTS.c.owner == row.owner)
+                self._change(*same, SLOTS.c.state == RUNNING, state=WAITING)
 
     # what is known
 
@@ -320,6 +316,17 @@ class Claims:
                 yield
         finally:
             self._on_note(sa.delete(NOTES), key)
+
+    @patiently
+    def others(self, session: str) -> int:
+        """Return how many other commands work on the study."""
+        query = sa.select(NOTES).where(
+            NOTES.c.study == self._study, NOTES.c.key.startswith("session/")
+        )
+        with self._engine.connect() as connection:
+            rows = list(connection.execute(query))
+        alive = [row for row in rows if not self.is_abandoned(row.owner, row.lease)]
+        return sum(row.key != f"session/{session}" for row in alive)
 
     def has_session(self, session: str) -> bool:
         """Return whether the command that started this worker still runs."""

@@ -145,7 +145,7 @@ class Launched:
             except Exception as error:  # a worker was killed, and the launcher gave all up
                 relaunches = 0 if session.ended() > ended else relaunches + 1
                 ended = session.ended()
-                session.claims.release_dead()
+                session.claims.release_all(plan.session)
                 done = ended >= plan.n_trials
                 if done or relaunches > MAX_RELAUNCHES:
                     if done:

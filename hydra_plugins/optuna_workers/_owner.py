@@ -29,6 +29,11 @@ def me(worker: str = "") -> str:
     return f"{host()} {os.getpid()} {_started(os.getpid())} {worker}".strip()
 
 
+def worker_of(owner: str) -> str:
+    """Return the worker that an owner is within its process."""
+    return owner.split(" ", 3)[3] if owner.count(" ") >= 3 else ""
+
+
 def is_dead(owner: str) -> bool | None:
     """Return whether a process of this host is gone; None for one of another host."""
     where, pid, started, *_ = owner.split(" ")

@@ -62,6 +62,8 @@ class Plan:
             return dict(self.enqueue[slot])
         if not self.enumerated:
             return {}
+        if not self.enqueue:
+            return self.space.combination(slot)
         first = {key_of(point) for point in self.enqueue}
         left = slot - len(self.enqueue)
         for k in range(len(self.space)):

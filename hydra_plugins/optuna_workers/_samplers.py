@@ -147,6 +147,8 @@ def make_pruner(node: Any, directions: Sequence[str]) -> optuna.pruners.BasePrun
     known = _plain(node)
     if "_target_" not in known:
         return optuna.pruners.NopPruner()
+    if known.get("max_resource", "") is None:  # hydra.sweeper.max_steps is not set
+        known["max_resource"] = "auto"
     if len(directions) > 1:
         raise SweepError(
             "hydra/sweeper/pruner", _kind(known),

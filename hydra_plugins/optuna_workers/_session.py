@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import logging
+import signal
+import threading
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -72,6 +76,8 @@ def sweep(
     _check.custom_space(sweeper.custom_search_space)
     if not enumerated:
         _samplers.check_sampler(sweeper.sampler, directions, conditional=bool(space.conditions))
+    if sweeper.n_trials is None and not enumerated:
+        log.info("hydra.sweeper.n_trials is not set: %d trials", DEFAULT_TRIALS)
     total = sweeper.n_trials or (len(space) if enumerated else DEFAULT_TRIALS)
     total = min(total, len(space)) if enumerated else total
     where, over = _find(config, space, directions, total)
@@ -79,6 +85,7 @@ def sweep(
         _study.create(where, space, directions)  # refuses if what is finished is another space
         log.warning("%s is finished; nothing to do. A larger n_trials extends it.", where.name)
         return [[]]
+    _warn_of_time(config)
     _fix_places(config, where)
     composed = _composed(context, config, space)
     points = tuple(space.check(point) for point in _resolved(sweeper).enqueue or ())
@@ -129,6 +136,16 @@ def _find(
         if not _study.is_over(where, total, stopped=True):
             return where, False
         number += 1
+
+
+def _warn_of_time(config: DictConfig) -> None:
+    """Say so if the same command would look for its study elsewhere next time."""
+    raw: Any = OmegaConf.to_container(config.hydra.sweep, resolve=False)
+    if config.hydra.sweeper.storage is None and "now:" in str(raw["dir"]):
+        log.warning(
+            "hydra.sweep.dir holds the time, so the same command will not resume this study: set "
+            "hydra.sweeper.storage, or hydra.sweep.dir to 'sweeps/${hydra.sweeper.study_name}'"
+        )
 
 
 def _fix_places(config: DictConfig, where: Place) -> None:
@@ -218,16 +235,25 @@ def _load(plan: Plan) -> Any:
 
 
 def _say_resumed(session: Session) -> None:
-    name, total = session.plan.name, session.plan.n_trials
-    log.warning("resuming %s: %d of %d trials have ended", name, session.ended(), total)
+    plan = session.plan
+    does = "joining" if session.claims.others(plan.session) else "resuming"
+    log.warning(
+        "%s %s: %d of %d trials have ended", does, plan.name, session.ended(), plan.n_trials
+    )
 
 
 def _work_off(session: Session) -> list[list[Any]]:
     """Start workers until every slot has ended, here or elsewhere."""
     jobs: list[bytes] = []
-    with Watch(session.plan, session.claims) as watch:
+    with _terminable(), Watch(session.plan, session.claims) as watch:
         while True:
-            jobs += session.launched.run(session, watch)
+            try:
+                jobs += session.launched.run(session, watch)
+            except KeyboardInterrupt:
+                log.warning("interrupted; the same command goes on with %s", session.plan.name)
+                raise
+            finally:  # of workers that a launcher ended, or that could not tidy up
+                session.claims.release_all(session.plan.session)
             if session.launched.mismatch or _stop.reason(session.claims, session.plan):
                 break
             if not watch.wait_for_others():
@@ -240,6 +266,20 @@ def _work_off(session: Session) -> list[list[Any]]:
     _complain(session)
     found = [cloudpickle.loads(job) for job in jobs]
     return [sorted(found, key=lambda job: job.hydra_cfg.hydra.job.num)]
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Take SIGTERM for Ctrl-C, as a machine that is taken away sends it; give trials back."""
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield  # the application has its own idea
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _complain(session: Session) -> None:

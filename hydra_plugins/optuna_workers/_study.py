@@ -25,10 +25,14 @@ from hydra_plugins.optuna_workers._space import Space
 
 log = logging.getLogger(__name__)
 
-SPACE, STOPPED = "hydra:space", "hydra:stopped"
-"""User attributes of a study: what it searches, and why it was stopped early."""
+SPACE, FIXED, STOPPED = "hydra:space", "hydra:fixed", "hydra:stopped"
+"""User attributes of a study: what it searches, under which overrides; why it stopped early."""
 
 DATABASES = "sqlite:///file.db, postgresql+psycopg://user@host/name"
+
+
+_checked: set[str] = set()
+"""Databases whose tables this process has seen: looking again costs 0.1 s each time."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +111,15 @@ def _patiently_opened(url: str, backend: str) -> RDBStorage:
     options: dict[str, Any] = {"connect_args": waits.get(backend, {})}
     if backend != "sqlite":
         options["pool_pre_ping"] = True
+    known = url in _checked
     for attempt in range(3):
         try:
-            return RDBStorage(url, engine_kwargs=options)
+            storage = RDBStorage(
+                url, engine_kwargs=options, skip_compatibility_check=known,
+                skip_table_creation=known,
+            )  # fmt: skip
+            _checked.add(url)
+            return storage
         except (sa.exc.IntegrityError, sa.exc.ProgrammingError):
             if attempt == 2:
                 raise
@@ -185,6 +195,7 @@ def create(where: Place, space: Space, directions: Sequence[Any]) -> tuple[RDBSt
         )
         claims_of(storage, where.name).create_tables()
     _compare_directions(where.name, [d.name.lower() for d in study.directions], list(directions))
+    _compare_fixed(study, list(space.fixed))
     now = space.canonical()
     stored = study.user_attrs.get(SPACE)
     if stored is None:
@@ -196,6 +207,21 @@ def create(where: Place, space: Space, directions: Sequence[Any]) -> tuple[RDBSt
             "another hydra.sweeper.study_name, or the space as it was",
         )  # fmt: skip
     return storage, before
+
+
+def _compare_fixed(study: optuna.Study, now: list[str]) -> None:
+    """Say so if a study is gone on with under other fixed overrides.
+
+    It is no error: on another machine the same photos may lie at another place.
+    """
+    before = study.user_attrs.get(FIXED)
+    if before is None:
+        study.set_user_attr(FIXED, now)
+    elif before != now:
+        log.warning(
+            "study %s was begun with other overrides (%s, now %s): its trials will be of both",
+            study.study_name, " ".join(before) or "none", " ".join(now) or "none",
+        )  # fmt: skip
 
 
 def _compare_directions(name: str, stored: list[str], asked: list[str]) -> None:

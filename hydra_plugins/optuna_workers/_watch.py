@@ -22,7 +22,9 @@ class Watch:
 
     def __init__(self, plan: Plan, claims: Claims) -> None:
         self._plan, self._claims = plan, claims
-        self._board = Board(plan.name, list(plan.directions))
+        # a debugger in a trial of this process needs the terminal for itself
+        live = plan.sweeper.isolation != "none"
+        self._board = Board(plan.name, list(plan.directions), live=live)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._ended: dict[int, Finished] = {}

@@ -102,6 +102,31 @@ def test_no_trial_starts_after_the_timeout_and_the_study_can_be_resumed(stage: S
     assert check_whole(stage, 6) == []
 
 
+def test_ctrl_c_costs_no_attempt_under_a_launcher_either(stage: Stage) -> None:
+    words = ("x=1,2,3,4", "sleep=0.4", workers(2), NAMED, "hydra/launcher=joblib")
+    process = stage.start(*words)
+    assert eventually(lambda: len(stage.lines("start")) >= 2)
+    for one in stage.processes():  # a terminal sends it to everybody
+        one.send_signal(signal.SIGINT)
+    assert ended(process).status != 0
+    assert eventually(lambda: not stage.processes(), seconds=10)
+    stage.run(*words)
+    assert len(check_whole(stage, 4)) >= 1
+    assert all(trial.user_attrs["attempt"] == 0 for trial in stage.trials())
+
+
+def test_one_is_told_what_a_repeated_command_will_do(stage: Stage) -> None:
+    told = stage.run("x=1,2", "hydra.sweep.dir='multirun/${now:%H-%M-%S}'")
+    assert "hydra.sweep.dir holds the time" in told.out + told.err
+    told = stage.run("x=1,2", NAMED)
+    assert "holds the time" not in told.out + told.err
+    told = stage.run("x=1,2", "y=3", NAMED, trials(2))
+    assert "nothing to do" in told.out + told.err
+    told = stage.run("x=interval(0,1)", "hydra.sweeper.study_name=more", trials(1))
+    told = stage.run("x=interval(0,1)", "y=3", "hydra.sweeper.study_name=more", trials(2))
+    assert "was begun with other overrides (none, now y=3)" in told.out + told.err
+
+
 def test_patience_stops_when_nothing_better_comes(stage: Stage) -> None:
     stage.run("x=1,2,3,4,5,6,7,8", "hydra.sweeper.patience=3", NAMED)
     assert [trial.params["x"] for trial in stage.trials()] == [1, 2, 3, 4]

@@ -194,11 +194,17 @@ def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_ctrl_c_gives_the_trial_back_and_the_same_command_finishes(
-    tmp_path: Path, running: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
+def test_what_is_interrupted_is_given_back_and_the_same_command_finishes(
+    tmp_path: Path,
+    running: subprocess.Popen[str],
+    sent: signal.Signals,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    running.send_signal(signal.SIGINT)
-    assert running.wait(timeout=30) in (-signal.SIGINT, 130)
+    running.send_signal(sent)
+    said, _ = running.communicate(timeout=30)
+    assert running.returncode in (-signal.SIGINT, 130)
+    assert "interrupted; the same command goes on with failing_app-" in said
     monkeypatch.setenv("FAILING_APP_NAP", "0")  # the same command, but it wakes up at once
     ran = sweep(tmp_path / "sweep", "does=sleep,return,return2")
     assert ran.status == 0
