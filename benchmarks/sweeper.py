@@ -76,11 +76,11 @@ class Seconds(NamedTuple):
 
 
 class Command:
-    """A command of the app, which runs on and waits as it is told.
+    """A command of the app, suspended until it is told to run.
 
     Args:
         folder: Where it keeps everything.
-        trials: How many it may run.
+        trials: After how many it ends.
         words: Its arguments.
     """
 
@@ -97,6 +97,7 @@ class Command:
                 command, cwd=folder, stdout=file, stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             )  # fmt: skip
+        self._tell("suspend")
 
     def spans(self) -> list[Span]:
         """Return when each task ran, by start."""
@@ -109,13 +110,14 @@ class Command:
         self._tell("resume")
         while self._log.read_bytes().count(b"\n") < before + tasks:
             if self._process.poll() is not None:
-                self.finish()
+                raise SystemExit(self._output.read_text()[-3000:])
             time.sleep(0.01)
         self._tell("suspend")
         return self.spans()[before:]
 
     def finish(self) -> list[Span]:
-        """Let it end; return when each task ran."""
+        """Let it run to its end; return when each task ran."""
+        self._tell("resume")
         if self._process.wait():
             raise SystemExit(self._output.read_text()[-3000:])
         return self.spans()

@@ -11,17 +11,18 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
 from hydra._internal.callbacks import Callbacks as HydraCallbacks
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict, read_write
 
-from hydra_plugins.optuna_workers import _job, _stop
+from hydra_plugins.optuna_workers import _job, _stop, _study
 from hydra_plugins.optuna_workers._callbacks import Callbacks
+from hydra_plugins.optuna_workers._describe import describe
 from hydra_plugins.optuna_workers._plan import Plan
-from hydra_plugins.optuna_workers._process import GRACE, Answer, Request
-from hydra_plugins.optuna_workers._worker import Children, Worker
+from hydra_plugins.optuna_workers._process import GRACE
+from hydra_plugins.optuna_workers._runners import Children, Inline
+from hydra_plugins.optuna_workers._worker import Worker
 
 if TYPE_CHECKING:
     from hydra_plugins.optuna_workers._session import Session
@@ -31,32 +32,6 @@ log = logging.getLogger(__name__)
 
 MAX_RELAUNCHES = 3
 """How often a launcher may break down without a trial having ended in between."""
-
-
-class Inline:
-    """Runs trials in this process, for debuggers."""
-
-    def __init__(self, work: _job.Work) -> None:
-        self._work = work
-
-    @classmethod
-    def unpacked(cls, plan: Plan) -> Inline:
-        """Make one where a launcher started the worker."""
-        work, _ = cloudpickle.loads(plan.payload)
-        return cls(work)
-
-    def run(self, request: Request, ask: Any) -> Answer:
-        """Run one."""
-        answer = _job.run(self._work, replace(request, output="terminal"), ask)
-        if answer.state == "INTERRUPTED":
-            raise KeyboardInterrupt
-        return answer
-
-    def interrupt(self) -> None:
-        """Nothing runs beside the caller."""
-
-    def close(self) -> None:
-        """Nothing to let go."""
 
 
 class Launched:
@@ -234,10 +209,7 @@ def run_loop(plan: Plan, config: DictConfig) -> tuple[list[bytes], str]:
         plan: What the command is about.
         config: The job's own configuration, not used.
     """
-    from hydra_plugins.optuna_workers._session import describe
-    from hydra_plugins.optuna_workers._study import claims_of, open_storage
-
-    claims = claims_of(open_storage(plan.url), plan.name)
+    claims = _study.claims_of(_study.open_storage(plan.url), plan.name)
     study = describe(plan, claims)
     runner = Children(plan) if plan.sweeper.isolation == "process" else Inline.unpacked(plan)
     name = f"{plan.session}/{os.getpid()}"

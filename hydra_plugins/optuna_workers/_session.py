@@ -33,7 +33,7 @@ from hydra_plugins.optuna_workers import (
 )
 from hydra_plugins.optuna_workers._callbacks import Callbacks, StudyInfo
 from hydra_plugins.optuna_workers._claims import ENDED, SLOTS, Claims
-from hydra_plugins.optuna_workers._difference import shown
+from hydra_plugins.optuna_workers._describe import describe
 from hydra_plugins.optuna_workers._plan import Plan, key_of
 from hydra_plugins.optuna_workers._space import Space
 from hydra_plugins.optuna_workers._study import Place
@@ -200,38 +200,6 @@ def _run(
 
 def _distinct(points: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple({key_of(point): point for point in points}.values())
-
-
-def describe(plan: Plan, claims: Claims, stopped: str = "") -> StudyInfo:
-    """Return what callbacks are told of a study."""
-    parameters = plan.space.canonical()
-    return StudyInfo(
-        name=plan.name,
-        identity=plan.identity,
-        storage=plan.url,
-        directory=plan.directory,
-        directions=plan.directions,
-        n_trials=plan.n_trials,
-        parameters=parameters,
-        space={name: shown(known) for name, known in parameters.items()},
-        overrides=plan.space.fixed,
-        config=plan.config,
-        shared=dict(plan.shared),
-        finished=sum(claims.counts().get(s, 0) for s in ENDED) >= plan.n_trials,
-        stopped=stopped,
-        _load=lambda: _load(plan),
-        _trials=lambda: [
-            _stop.trial_of(row)
-            for row in sorted(claims.rows(SLOTS.c.state.in_(ENDED)), key=lambda row: row.trial)
-        ],
-    )
-
-
-def _load(plan: Plan) -> Any:
-    import optuna
-
-    storage = _study.open_storage(plan.url)
-    return optuna.load_study(study_name=plan.name, storage=storage)
 
 
 def _say_resumed(session: Session) -> None:

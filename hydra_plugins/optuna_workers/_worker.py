@@ -6,67 +6,20 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from hydra_plugins.optuna_workers import _stop
 from hydra_plugins.optuna_workers._book import LOST, Begun, Book
 from hydra_plugins.optuna_workers._callbacks import Callbacks, StudyInfo, TrialInfo
 from hydra_plugins.optuna_workers._claims import Claim, Claims
 from hydra_plugins.optuna_workers._plan import Plan, key_of
-from hydra_plugins.optuna_workers._process import Answer, Child, Died, Request
+from hydra_plugins.optuna_workers._process import Answer, Died, Request
+from hydra_plugins.optuna_workers._runners import Runner
 
 log = logging.getLogger(__name__)
-
-
-class Runner(Protocol):
-    """Where trials run."""
-
-    def run(self, request: Request, ask: Callable[..., Any]) -> Answer:
-        """Run one."""
-
-    def interrupt(self) -> None:
-        """Stop the one that runs."""
-
-    def close(self) -> None:
-        """Let go."""
-
-
-class Children:
-    """A child process, kept warm from trial to trial and replaced when it is worn or dead."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._child: Child | None = None
-
-    def run(self, request: Request, ask: Callable[..., Any]) -> Answer:
-        """Run a trial in the child."""
-        most = self._plan.sweeper.max_trials_per_worker
-        if self._child and most is not None and self._child.trials >= most:
-            self.close()
-        if self._child is None:
-            self._child = Child(self._plan.payload, self._plan.threads)
-        try:
-            answer = self._child.run(request, ask)
-        except Died:
-            self.close()
-            raise
-        if answer.state == "INTERRUPTED":
-            self.close()
-        return answer
-
-    def interrupt(self) -> None:
-        """Stop the trial that runs."""
-        if self._child:
-            self._child.interrupt()
-
-    def close(self) -> None:
-        """End the child."""
-        child, self._child = self._child, None
-        if child:
-            child.close()
 
 
 class Worker:
