@@ -90,12 +90,16 @@ def suggest(suggestions: dict[str, float]) -> None:
 
 def list_searches(searches: Sequence[Search]) -> None:
     """Print the searches that can be run, and how."""
-    table = Table(show_lines=True)
-    for column in ("search", "question", "trials", "budget", "found"):
-        table.add_column(column, overflow="fold")
+    table = Table(show_lines=True, show_header=False)
+    table.add_column("search", no_wrap=True, style="bold")
+    table.add_column("about", overflow="fold")
     for search in searches:
-        shown = (search.name, search.question, search.trials or "all", search.budget, search.found)
-        table.add_row(*(Text(str(text)) for text in shown))
+        about = [
+            search.question,
+            f"budget: {search.budget}",
+            f"found: {search.found or 'nothing yet'}",
+        ]
+        table.add_row(Text(search.name), Text("\n".join(about)))
     out = RichConsole(highlight=False)
     out.print(table)
     out.print("python -m catdog.sweep NAME key=value ...", markup=False)

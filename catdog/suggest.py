@@ -83,7 +83,7 @@ class StartFromRangeTest(SweepCallback):
             space = study.parameters.get(key) or {}
             if space.get("kind") == "float" and isinstance(value, (int, float)):
                 point[key] = min(max(value, space["low"]), space["high"])
-        say(f"LR range test: {rate:.1e} ({self._which}); trial 0 takes {_shown(point)}")
+        say(f"LR range test: {rate:.1e} ({self._which}); the first trial takes {_shown(point)}")
         return {"enqueue": json.dumps([point])}
 
 

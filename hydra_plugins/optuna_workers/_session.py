@@ -16,32 +16,28 @@ from typing import Any
 
 import cloudpickle
 import optuna
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import CompactHydraException
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.optuna_workers import (
-    _check,
+    _asked,
     _job,
     _launch,
+    _place,
     _results,
-    _samplers,
-    _space,
     _stop,
     _study,
 )
+from hydra_plugins.optuna_workers._asked import Asked
 from hydra_plugins.optuna_workers._callbacks import Callbacks, StudyInfo
 from hydra_plugins.optuna_workers._claims import ENDED, SLOTS, Claims
 from hydra_plugins.optuna_workers._describe import describe
+from hydra_plugins.optuna_workers._place import Place
 from hydra_plugins.optuna_workers._plan import Plan, key_of
-from hydra_plugins.optuna_workers._space import Space
-from hydra_plugins.optuna_workers._study import Place
 from hydra_plugins.optuna_workers._watch import Watch
 
 log = logging.getLogger(__name__)
-
-DEFAULT_TRIALS = 20
 
 
 @dataclass
@@ -66,116 +62,66 @@ def sweep(
     """Run what is left of the study that a command names."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     config = copy.deepcopy(config)
-    sweeper = config.hydra.sweeper
-    _check.settings(sweeper)
-    directions = _check.directions(sweeper)
-    parser = OverridesParser.create(config_loader=context.config_loader)
-    space = _space.read(arguments, sweeper.params or {}, sweeper.when or {}, parser)
-    enumerated = _check.enumerates(sweeper, space)
-    _samplers.make_pruner(sweeper.pruner, directions)
-    _check.custom_space(sweeper.custom_search_space)
-    if not enumerated:
-        _samplers.check_sampler(sweeper.sampler, directions, conditional=bool(space.conditions))
-    if sweeper.n_trials is None and not enumerated:
-        log.info("hydra.sweeper.n_trials is not set: %d trials", DEFAULT_TRIALS)
-    total = sweeper.n_trials or (len(space) if enumerated else DEFAULT_TRIALS)
-    total = min(total, len(space)) if enumerated else total
-    where, over = _find(config, space, directions, total)
+    asked = _asked.read(context, config.hydra.sweeper, arguments)
+    where, over = _find(config, asked)
     if over:
-        _study.create(where, space, directions)  # refuses if what is finished is another space
+        _study.create(where, asked.space, asked.directions)  # refuses if it is another space
         log.warning("%s is finished; nothing to do. A larger n_trials extends it.", where.name)
         return [[]]
-    _warn_of_time(config)
-    _fix_places(config, where)
-    composed = _composed(context, config, space)
-    points = tuple(space.check(point) for point in _resolved(sweeper).enqueue or ())
-    storage, before = _study.create(where, space, directions)
-    claims = _study.claims_of(storage, where.name, lease=sweeper.lease_seconds)
+    _place.warn_of_time(config)
+    _place.fix(config, where)
+    example = _asked.composed(context, config, asked.space)
+    storage, before = _study.create(where, asked.space, asked.directions)
+    lease = config.hydra.sweeper.lease_seconds
+    claims = _study.claims_of(storage, where.name, lease=lease)
     where.directory.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, where.directory / "multirun.yaml")
-    plan = Plan(
+    plan = _plan(asked, where, claims, config.hydra.sweeper, example)
+    callbacks = Callbacks.build(config.hydra.sweeper.callbacks)
+    return _run(plan, claims, callbacks, _job.Work(context, config, task), before)
+
+
+def _find(config: DictConfig, asked: Asked) -> tuple[Place, bool]:
+    """Return the study to work on, and whether nothing is left to do in it."""
+    cwd = Path(str(config.hydra.runtime.cwd))
+    sweeper = config.hydra.sweeper
+    if sweeper.study_name is not None:
+        where = _place.place(config, str(sweeper.study_name), cwd)
+        return where, _study.is_over(where, asked.total, stopped=False)
+    job, custom = str(config.hydra.job.name), sweeper.custom_search_space
+    first = _place.default_name(job, asked.space, asked.directions, custom)
+    number = 1
+    while True:
+        name = first if number == 1 else f"{first}-{number}"
+        where = _place.place(config, name, cwd)
+        if not _study.is_over(where, asked.total, stopped=True):
+            return where, False
+        number += 1
+
+
+def _plan(
+    asked: Asked, where: Place, claims: Claims, sweeper: DictConfig, example: DictConfig
+) -> Plan:
+    resolved: Any = OmegaConf.create(OmegaConf.to_container(sweeper, resolve=True))
+    return Plan(
         session=uuid.uuid4().hex[:12],
         name=where.name,
         identity=claims.once("identity", lambda: uuid.uuid4().hex),
         url=where.url,
         directory=where.directory,
-        space=space,
-        enumerated=enumerated,
-        enqueue=points,
-        directions=tuple(directions),
-        n_trials=total,
+        space=asked.space,
+        enumerated=asked.enumerated,
+        enqueue=asked.enqueue,
+        directions=tuple(asked.directions),
+        n_trials=asked.total,
         n_jobs=sweeper.n_jobs or 1,
         deadline=claims.now() + sweeper.timeout if sweeper.timeout else None,
         threads=None,
-        sweeper=_resolved(sweeper),
-        config=composed,
+        sweeper=resolved,
+        config=example,
         shared={},
         payload=b"",
     )
-    callbacks = Callbacks.build(sweeper.callbacks)
-    work = _job.Work(context, config, task)
-    return _run(plan, claims, callbacks, work, before)
-
-
-def _find(
-    config: DictConfig, space: Space, directions: list[str], total: int
-) -> tuple[Place, bool]:
-    """Return the study to work on, and whether nothing is left to do in it."""
-    cwd = Path(str(config.hydra.runtime.cwd))
-    sweeper = config.hydra.sweeper
-    if sweeper.study_name is not None:
-        where = _study.place(config, str(sweeper.study_name), cwd)
-        return where, _study.is_over(where, total, stopped=False)
-    first = _study.default_name(
-        str(config.hydra.job.name), space, directions, sweeper.custom_search_space
-    )
-    number = 1
-    while True:
-        name = first if number == 1 else f"{first}-{number}"
-        where = _study.place(config, name, cwd)
-        if not _study.is_over(where, total, stopped=True):
-            return where, False
-        number += 1
-
-
-def _warn_of_time(config: DictConfig) -> None:
-    """Say so if the same command would look for its study elsewhere next time."""
-    raw: Any = OmegaConf.to_container(config.hydra.sweep, resolve=False)
-    if config.hydra.sweeper.storage is None and "now:" in str(raw["dir"]):
-        log.warning(
-            "hydra.sweep.dir holds the time, so the same command will not resume this study: set "
-            "hydra.sweeper.storage, or hydra.sweep.dir to 'sweeps/${hydra.sweeper.study_name}'"
-        )
-
-
-def _fix_places(config: DictConfig, where: Place) -> None:
-    """Make every job compose with this study's name and an absolute directory."""
-    fixed = [
-        f"hydra.sweeper.study_name={_quoted(where.name)}",
-        f"hydra.sweep.dir={_quoted(str(where.directory))}",
-    ]
-    # as text: an override may name ${hydra.job.num}, which is known in a job only
-    given: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
-    with read_write(config), open_dict(config):
-        config.hydra.overrides.hydra = [*given, *fixed]
-        config.hydra.sweep.dir = str(where.directory)
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
-def _composed(context: HydraContext, config: DictConfig, space: Space) -> DictConfig:
-    """Compose a few of the points, so that a wrong key is known before the first trial."""
-    examples = space.examples()
-    for overrides in examples[1:]:
-        context.config_loader.load_sweep_config(config, overrides)
-    return context.config_loader.load_sweep_config(config, examples[0])
-
-
-def _resolved(sweeper: DictConfig) -> DictConfig:
-    return OmegaConf.create(OmegaConf.to_container(sweeper, resolve=True))  # type: ignore
 
 
 def _run(

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import optuna
 import sqlalchemy as sa
 from filelock import FileLock
-from omegaconf import DictConfig, open_dict, read_write
 from optuna.storages import RDBStorage
 
 from hydra_plugins.optuna_workers import _space
 from hydra_plugins.optuna_workers._claims import ENDED, Claims
 from hydra_plugins.optuna_workers._errors import SweepError
+from hydra_plugins.optuna_workers._place import Place, file_of
 from hydra_plugins.optuna_workers._space import Space
 
 log = logging.getLogger(__name__)
@@ -33,58 +29,6 @@ DATABASES = "sqlite:///file.db, postgresql+psycopg://user@host/name"
 
 _checked: set[str] = set()
 """Databases whose tables this process has seen: looking again costs 0.1 s each time."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a study is kept.
-
-    Attributes:
-        name: Optuna's name of the study.
-        url: Its database, with an absolute path.
-        directory: ``hydra.sweep.dir``, absolute.
-    """
-
-    name: str
-    url: str
-    directory: Path
-
-    def exists(self) -> bool:
-        """Return whether there may be a study: a SQLite file is not made by looking."""
-        return not self.url.startswith("sqlite") or _file(self.url).exists()
-
-
-def default_name(job: str, space: Space, directions: list[str], custom: str | None) -> str:
-    """Return ``<job>-<8 hex>``: the same command has the same name."""
-    facts = [list(space.fixed), space.canonical(), directions, custom]
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    return f"{job}-{digest[:8]}"
-
-
-def place(config: DictConfig, name: str, cwd: Path) -> Place:
-    """Name the study in the configuration and return where that puts it."""
-    with read_write(config), open_dict(config):
-        config.hydra.sweeper.study_name = name
-    directory = (cwd / str(config.hydra.sweep.dir)).resolve()
-    url = config.hydra.sweeper.storage or f"sqlite:///{directory}/study.db"
-    return Place(name, _absolute(str(url), cwd), directory)
-
-
-def _absolute(url: str, cwd: Path) -> str:
-    if not url.startswith("sqlite"):
-        return url
-    scheme, separator, path = url.partition(":///")
-    file, question, options = path.partition("?")
-    if not separator or file in ("", ":memory:"):
-        raise SweepError(
-            "hydra.sweeper.storage", url, "workers are processes and cannot share memory",
-            "a file such as sqlite:///study.db",
-        )  # fmt: skip
-    return f"{scheme}:///{cwd / file}{question}{options}"
-
-
-def _file(url: str) -> Path:
-    return Path(url.partition(":///")[2].partition("?")[0])
 
 
 def open_storage(url: str) -> RDBStorage:
@@ -140,7 +84,7 @@ def _one_at_a_time(url: str) -> Iterator[None]:
     if not url.startswith("sqlite"):
         yield
         return
-    file = _file(url)
+    file = file_of(url)
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{file}.lock"):
         yield

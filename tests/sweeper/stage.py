@@ -15,8 +15,10 @@ from typing import Any
 
 import optuna
 import psutil
-from conftest import Ended, ended, succeeded
+from conftest import Ended
 from optuna.trial import FrozenTrial, TrialState
+
+from sweeper import quick
 
 APP = Path(__file__).parent / "app"
 
@@ -48,24 +50,35 @@ class Stage:
 
     def start(self, *words: str, host: str = "", app: str = "stub.py") -> subprocess.Popen[str]:
         """Start a sweep as one machine would; ``host`` makes it another machine."""
-        storage = [f"hydra.sweeper.storage={self.url}"] if self.url else []
-        command = [sys.executable, str(APP / app), "-m", *storage, *words]
         return subprocess.Popen(
-            command,
+            [sys.executable, str(APP / app), *self._words(*words)],
             cwd=self.folder,
-            env={**os.environ, "STUB_LOG": str(self.log), "STUB_HOST": host},
+            env={**self._env, "STUB_HOST": host},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def run(self, *words: str, host: str = "") -> Ended:
+    def _words(self, *words: str) -> list[str]:
+        return ["-m", *([f"hydra.sweeper.storage={self.url}"] if self.url else []), *words]
+
+    @property
+    def _env(self) -> dict[str, str]:
+        return {**os.environ, "STUB_LOG": str(self.log)}
+
+    def _quickly(self, *words: str) -> Ended:
+        stub = APP / "stub.py"
+        return quick.run(stub, self._words(*words), cwd=self.folder, env=self._env)
+
+    def run(self, *words: str) -> Ended:
         """Run a sweep that must succeed."""
-        return succeeded(self.start(*words, host=host))
+        result = self._quickly(*words)
+        assert result.status == 0, result.out + result.err
+        return result
 
     def refused(self, *words: str) -> str:
         """Run a sweep that must not, and return its one message."""
-        result = ended(self.start(*words))
+        result = self._quickly(*words)
         assert result.status != 0, result.out + result.err
         assert "Traceback" not in result.err, result.err
         return result.err

@@ -17,6 +17,8 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial
 
+from sweeper import quick
+
 ROOT = Path(__file__).resolve().parents[2]
 APP = Path(__file__).with_name("failing_app.py")
 TRIALS = [
@@ -64,10 +66,9 @@ class Ran:
 
 def sweep(directory: Path, *arguments: str, app: Path = APP) -> Ran:
     """Run a sweep to its end."""
-    done = subprocess.run(
-        **command(directory, *arguments, app=app), capture_output=True, text=True, timeout=120
-    )
-    return Ran(done.returncode, done.stdout + done.stderr, directory)
+    started = command(directory, *arguments, app=app)
+    done = quick.run(app, started["args"][2:], cwd=started["cwd"], env=started["env"])
+    return Ran(done.status, done.out + done.err, directory)
 
 
 @pytest.fixture(scope="module")
