@@ -28,9 +28,12 @@ def test_it_holds_every_config_and_no_data(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     for path in (ROOT / "conf").rglob("*.yaml"):
         assert f"catdog/conf/{path.relative_to(ROOT / 'conf')}" in names
-    for path in (ROOT / "sweeps").glob("*.yaml"):
-        assert f"catdog/sweeps/{path.name}" in names
-    assert "catdog/served.py" in names
+    assert {"catdog/served.py", "hydra_plugins/optuna_workers/sweeper.py"} <= names
+    assert "hydra_plugins/__init__.py" not in names, "it would hide other plugins"
+    searches = {path.name for path in (ROOT / "sweeps").glob("*.yaml")}
+    assert {name for name in names if name.startswith("catdog/sweeps/")} == {
+        f"catdog/sweeps/{name}" for name in searches
+    }
     assert not [name for name in names if "mlruns" in name or name.startswith("tests")]
 
 
