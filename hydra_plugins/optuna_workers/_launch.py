@@ -209,6 +209,15 @@ def run_loop(plan: Plan, config: DictConfig) -> tuple[list[bytes], str]:
         plan: What the command is about.
         config: The job's own configuration, not used.
     """
+    parent = os.getppid()
+    try:
+        return _looped(plan)
+    finally:
+        if os.getppid() != parent:  # nobody takes the result; joblib's process would stay for ever
+            os._exit(0)
+
+
+def _looped(plan: Plan) -> tuple[list[bytes], str]:
     claims = _study.claims_of(_study.open_storage(plan.url), plan.name)
     study = describe(plan, claims)
     runner = Children(plan) if plan.sweeper.isolation == "process" else Inline.unpacked(plan)
