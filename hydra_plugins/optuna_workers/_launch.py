@@ -16,7 +16,7 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict, read_write
 
-from hydra_plugins.optuna_workers import _job, _stop, _study
+from hydra_plugins.optuna_workers import _job, _owner, _stop, _study
 from hydra_plugins.optuna_workers._callbacks import Callbacks
 from hydra_plugins.optuna_workers._describe import describe
 from hydra_plugins.optuna_workers._plan import Plan
@@ -209,11 +209,10 @@ def run_loop(plan: Plan, config: DictConfig) -> tuple[list[bytes], str]:
         plan: What the command is about.
         config: The job's own configuration, not used.
     """
-    parent = os.getppid()
     try:
         return _looped(plan)
     finally:
-        if os.getppid() != parent:  # nobody takes the result; joblib's process would stay for ever
+        if _owner.is_dead(plan.owner):  # nobody takes the result: joblib's process would stay
             os._exit(0)
 
 

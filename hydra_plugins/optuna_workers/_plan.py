@@ -20,6 +20,7 @@ class Plan:
 
     Attributes:
         session: Names the command.
+        owner: The command's process.
         name: Optuna's name of the study.
         identity: Tells it from an earlier study of the same name.
         url: Its database.
@@ -39,6 +40,7 @@ class Plan:
     """
 
     session: str
+    owner: str
     name: str
     identity: str
     url: str

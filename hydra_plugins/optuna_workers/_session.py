@@ -105,6 +105,7 @@ def _plan(
     resolved: Any = OmegaConf.create(OmegaConf.to_container(sweeper, resolve=True))
     return Plan(
         session=uuid.uuid4().hex[:12],
+        owner=claims.owner,
         name=where.name,
         identity=claims.once("identity", lambda: uuid.uuid4().hex),
         url=where.url,
