@@ -46,7 +46,7 @@ import psutil
 import sweeper_app
 
 APP = Path(sweeper_app.__file__)
-JOBS, TURN = 4, 10
+JOBS, TURN, ENDLESS = 4, 10, 100_000
 SWEEPER = ("hydra/sweeper=optuna_workers", "hydra.sweeper.study_name=benchmark")
 RANDOM = (*SWEEPER, "hydra/sweeper/sampler=random", "hydra.sweeper.seed=0")
 EMPTY = ("-m", *RANDOM, "x=interval(0,1)", "hydra.sweeper.max_trials_per_worker=null")
@@ -69,7 +69,7 @@ class Seconds(NamedTuple):
     """A time by the clock and of processor time, or a ratio of two."""
 
     clock: float
-    processor: float
+    processor: float = 0.0
 
     def __truediv__(self, other: Seconds) -> Seconds:
         return Seconds(self.clock / other.clock, self.processor / other.processor)
@@ -154,8 +154,8 @@ def batches(folder: Path, options: argparse.Namespace) -> None:
     ideal = sum(seconds) / JOBS + max(seconds)
     print(f"batches: {len(seconds)} tasks, {sum(seconds):g} s in all, {JOBS} at a time")
     print(f"  workers {workers:.1f} s, batches {theirs:.1f} s, sum/{JOBS} + longest {ideal:.1f} s")
-    row("batches / workers", theirs / workers, at_least=1.5)
-    row(f"workers / (sum/{JOBS} + longest)", workers / ideal, at_most=1.1)
+    row("batches / workers", Seconds(theirs / workers), at_least=1.5)
+    row(f"workers / (sum/{JOBS} + longest)", Seconds(workers / ideal), at_most=1.1)
 
 
 def batched(folder: Path, seconds: list[float]) -> Iterator[Span]:
@@ -186,50 +186,43 @@ def makespan(spans: list[Span]) -> float:
 def cost(folder: Path, options: argparse.Namespace) -> None:
     """Compare a trial's cost with that of a plain loop."""
     trials = 50 if options.quick else options.trials
-    sides = {name: Command(folder / name, trials + TURN, *words) for name, words in SIDES.items()}
-    found = take_turns(sides, dict.fromkeys(sides, TURN), trials)
-    report("cost", found)
+    sides = {name: Command(folder / name, ENDLESS, *words) for name, words in SIDES.items()}
+    found = take_turns("cost", sides, dict.fromkeys(sides, TURN), trials)
     for name, target in (("none", 1.5), ("process", 2.0)):
         compare(found, name, "loop", at_most=target)
 
 
 def growth(folder: Path, options: argparse.Namespace) -> None:
     """Compare late trials with early ones."""
-    scale = 10 if options.quick else 1
-    first = {"early": 50 // scale, "late": 950 // scale}
-    trials = 100 // scale
-    sides = {
-        name: Command(folder / name, before + trials + TURN, *SIDES["none"])
-        for name, before in first.items()
-    }
-    found = take_turns(sides, first, trials)
-    report("growth", found)
+    first = {"early": 5, "late": 95} if options.quick else {"early": 50, "late": 950}
+    trials = 10 if options.quick else 100
+    sides = {name: Command(folder / name, ENDLESS, *SIDES["none"]) for name in first}
+    found = take_turns("growth", sides, first, trials)
     compare(found, "late", "early", at_most=1.5)
 
 
 def take_turns(
-    sides: dict[str, Command], first: dict[str, int], trials: int
+    title: str, sides: dict[str, Command], first: dict[str, int], trials: int
 ) -> dict[str, list[Seconds]]:
-    """Let the sides run some trials in turns.
+    """Let the sides run some trials in turns, and end them; print and return what a trial took.
 
     Args:
-        sides: Started commands; they are ended.
+        title: What is measured.
+        sides: Commands that have not run yet.
         first: How many trials of each are run before, which also is its start-up.
         trials: How many of each are measured.
-
-    Returns:
-        Each side's time per trial, by turn.
     """
     found: dict[str, list[Seconds]] = {name: [] for name in sides}
     try:
         for name, side in sides.items():
             side.advance(first[name])
-        for turn in range(trials // TURN):
+        for turn in range(max(1, trials // TURN)):
             for name in sorted(sides, reverse=bool(turn % 2)):
                 found[name].append(cycle(sides[name].advance(TURN)))
     finally:
         for side in sides.values():
             side.kill()
+    report(title, found)
     return found
 
 
@@ -257,22 +250,15 @@ def report(title: str, found: dict[str, list[Seconds]]) -> None:
 def compare(found: dict[str, list[Seconds]], one: str, other: str, at_most: float) -> None:
     """Print the ratio of two sides."""
     ratios = [a / b for a, b in zip(found[one], found[other], strict=True)]
-    row(f"{one} / {other}", *medians(ratios), at_most=at_most)
+    row(f"{one} / {other}", medians(ratios), at_most=at_most)
 
 
-def row(
-    title: str,
-    clock: float,
-    processor: float | None = None,
-    *,
-    at_least: float = 0.0,
-    at_most: float = math.inf,
-) -> None:
+def row(title: str, found: Seconds, *, at_least: float = 0, at_most: float = math.inf) -> None:
     """Print a ratio, and beside it the target, which the clock must meet."""
     target = f">= {at_least}" if at_least else f"<= {at_most}"
-    met = "met" if at_least <= clock <= at_most else "MISSED"
-    beside = "" if processor is None else f"{processor:.2f}"
-    print(f"  {title:32s}{clock:10.2f}{beside:>11s}   target {target}: {met}", flush=True)
+    met = "met" if at_least <= found.clock <= at_most else "MISSED"
+    processor = f"{found.processor:.2f}" if found.processor else ""
+    print(f"  {title:32s}{found.clock:10.2f}{processor:>11s}   target {target}: {met}", flush=True)
 
 
 MEASUREMENTS = {"batches": batches, "cost": cost, "growth": growth}

@@ -1,7 +1,6 @@
 """The task of benchmarks/sweeper.py, and the plain loop that the plugin is compared with.
 
-python benchmarks/sweeper_app.py -m OVERRIDES    the plugin runs the task
-python benchmarks/sweeper_app.py OVERRIDES       ``loop`` does, on the same configuration
+With ``-m`` the plugin runs the task; without it ``loop`` does, on the same configuration.
 """
 
 from __future__ import annotations

@@ -8,7 +8,9 @@ import sys
 COMMANDS = {
     "train": "one run, or several with -m; catdog train --help",
     "sweep": "the searches in sweeps/; with a name, run one",
+    "predict": "what a trained model says of photos, folders and zips",
     "suggest": "learning rates, from the LR range test alone",
+    "ui": "browse runs in MLflow, with --optuna studies in Optuna's dashboard",
 }
 
 

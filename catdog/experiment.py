@@ -126,6 +126,7 @@ def run(
         suggestions = work.test_rates()
         fitted = work.train()
         scores = work.evaluate()
+        work.conclude(fitted, scores)
         work.save(extractor)
         objective = fitted.at_best(settings.objective.metric)
         report.totals(run, clock.seconds, clock.total())
@@ -200,6 +201,7 @@ class _Work:
         with self.clock.stage("logging"):
             report.training(self.run, fitted, html=self.html)
         if fitted.given_up:
+            self.conclude(fitted, None)
             report.totals(self.run, self.clock.seconds, self.clock.total())
             raise GivenUp(f"after epoch {len(fitted.history['lr'])}")
         return fitted
@@ -227,6 +229,11 @@ class _Work:
                 plateau=plateau if schedule.name == "plateau" else None,
                 on_epoch=on_epoch,
             )
+
+    def conclude(self, fitted: fit.Fitted, scores: evaluate.Scores | None) -> None:
+        """Describe the result in a line."""
+        with self.clock.stage("logging"):
+            report.conclude(self.run, self.settings, self.manifest, self.origin, fitted, scores)
 
     def evaluate(self) -> evaluate.Scores:
         """Score the test photos."""

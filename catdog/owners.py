@@ -39,7 +39,9 @@ def _is_gone(owner: str) -> bool:
 
 def _owner(pid: int) -> str:
     try:
-        started = f"{psutil.Process(pid).create_time():.2f}"
+        process = psutil.Process(pid)
+        ended = process.status() == psutil.STATUS_ZOMBIE  # nobody has asked how it ended
+        started = "gone" if ended else f"{process.create_time():.2f}"
     except psutil.NoSuchProcess:
         started = "gone"
     return f"{socket.gethostname()} {pid} {started}"

@@ -26,5 +26,8 @@ def root() -> Path:
 
 
 def without_password(url: str) -> str:
-    """Return a database's address without its password."""
-    return re.sub(r"//([^/@:]+):[^/@]*@", r"//\1:***@", url)
+    """Return a database's or a server's address without its password."""
+    hidden = re.sub(r"([?&]password=)[^&]*", r"\1***", url)
+    # a database's password may hold / and @, a page's address may hold them behind its host
+    end = "[^/]*" if url.startswith("http") else ".*"
+    return re.sub(rf"//([^/@:]*):{end}@", r"//\1:***@", hidden)

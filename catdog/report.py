@@ -21,6 +21,8 @@ from catdog.tracking import Run
 from catdog.weights import Weights
 
 FLUSH_SECONDS = 1.0
+NOTE = "mlflow.note.content"
+"""Tag that MLflow shows as a run's description, in Markdown."""
 
 
 def run_name(settings: Settings) -> str:
@@ -48,7 +50,7 @@ def describe(
     source: Origin,
     state: Commit,
 ) -> None:
-    """Log parameters, the data set's identity, configuration and environment."""
+    """Log parameters, the data set's identity, configuration, environment and description."""
     digest, counts = manifest.digest, manifest.counts
     run.params(
         {
@@ -60,6 +62,7 @@ def describe(
             "data.skipped": len(manifest.skipped),
         }
     )
+    run.tags({NOTE: _note(settings, manifest, source, "not yet")})
     profile = json.dumps({**counts, "classes": list(manifest.classes)})
     run.dataset(settings.data.name, digest, profile, json.dumps({"path": str(manifest.root)}))
     with run.folder("data") as place:
@@ -71,6 +74,45 @@ def describe(
         (place / "environment.txt").write_text(origin.environment())
         if state.dirty:
             (place / "uncommitted.patch").write_text(state.patch)
+
+
+def conclude(
+    run: Run,
+    settings: Settings,
+    manifest: Manifest,
+    source: Origin,
+    fitted: Fitted,
+    scores: evaluate.Scores | None,
+) -> None:
+    """Put the result into the run's description; a training that was given up has no test."""
+    ran = len(fitted.history["lr"])
+    best = f"loss {fitted.at_best('val/loss'):.4f}, accuracy {fitted.at_best('val/accuracy'):.4f}"
+    result = f"best epoch {fitted.best_epoch} of {ran}; validation {best}; "
+    if scores is None:
+        result += f"given up after epoch {ran}"
+    else:
+        photos = manifest.counts["test"]
+        result += f"test **accuracy {scores.accuracy:.4f}** of {photos:,} photos"
+    if rule := settings.lr_range.apply:
+        result += f"; at the {rule} rate of the LR range test, {settings.optimizer.lr:.2e}"
+    run.tags({NOTE: _note(settings, manifest, source, result)})
+
+
+def _note(settings: Settings, manifest: Manifest, source: Origin, result: str) -> str:
+    """Return a description: question, data, result, command."""
+    counts = manifest.counts
+    splits = ", ".join(f"{count:,} {split}" for split, count in counts.items())
+    skipped = f"; {len(manifest.skipped):,} skipped" if manifest.skipped else ""
+    study = source.tags.get("optuna.study", "")
+    part = f", trial {source.tags['optuna.trial']} of study {study}" if study else ""
+    lines = [
+        f"**Question**: how good is {run_name(settings)}{part}?",
+        f"**Data**: {settings.data.name}, {sum(counts.values()):,} photos of "
+        f"{len(manifest.classes)} classes: {splits}{skipped}",
+        f"**Result**: {result}",
+    ]
+    # broken lines of one paragraph: MLflow folds a description after a few lines
+    return "  \n".join(lines) + f"\n\nRepeat it with\n\n    {source.command}\n"
 
 
 def _leaves(settings: Settings) -> Iterator[tuple[str, Any]]:

@@ -6,8 +6,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 HEADINGS = ("question", "budget", "found")
 
 
@@ -16,7 +14,6 @@ class Search:
     """What the head of a search's file says of it."""
 
     name: str
-    trials: int | None
     question: str
     budget: str
     found: str
@@ -39,5 +36,4 @@ def _read(path: Path) -> Search:
             heading, words = start.group(1), words[start.end() :]
         if heading:
             said[heading] = f"{said[heading]} {words}".strip()
-    trials = OmegaConf.select(OmegaConf.create(text), "hydra.sweeper.n_trials")
-    return Search(path.stem, trials, **said)
+    return Search(path.stem, **said)

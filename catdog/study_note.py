@@ -24,10 +24,11 @@ def write(info: StudyInfo, command: str, winners: Sequence[Winner] = (), metric:
     """
     lines = [f"**Question**: {_question(info)}\n"] if _question(info) else []
     fixed = f", with {_code(' '.join(info.overrides))}" if info.overrides else ""
-    lines += [f"**Data**: {info.config.data.name}{fixed}\n", "| swept | over |", "|---|---|"]
+    lines += [f"**Data**: {info.config.data.name}{fixed}\n"]
+    # before the table: MLflow folds a description after a few lines
+    lines += [f"**Result**: {_result(info, winners, metric)}\n", "| swept | over |", "|---|---|"]
     lines += [f"| {_code(name)} | {_code(text)} |" for name, text in info.space.items()]
-    lines += ["", f"**Result**: {_result(info, winners, metric)}\n"]
-    lines += ["Run it again, or go on with it:\n", f"    {command}\n"]
+    lines += ["", "Run it again, or go on with it:\n", f"    {command}\n"]
     if len(winners) == 1:
         repeat = f"    python -m catdog.train +best={info.name}\n"
         lines += ["Repeat the winner:\n", repeat]

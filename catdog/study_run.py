@@ -222,13 +222,13 @@ class _Result:
 
         twin = trial.user_attrs.get("duplicate_of")
         ran = trial if twin is None else self._trials[twin]
-        overrides = ran.user_attrs.get("overrides", [])
+        overrides = [command.absolute(one) for one in ran.user_attrs.get("overrides", [])]
         return Winner(
             trial=ran.number,
             run_id=ran.user_attrs.get(study.RUN_ID, ""),
             values=trial.values,
             params=dict(trial.params),
-            command=Origin(overrides=[command.absolute(one) for one in overrides]).command,
+            command=Origin(overrides=overrides).command,
             overrides=overrides,
         )
 

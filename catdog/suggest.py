@@ -9,17 +9,20 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from catdog import command
+from catdog.errors import ConfigError
 from hydra_plugins.optuna_workers import StudyInfo, SweepCallback
 
 ANSWER = "CATDOG_SUGGEST_FILE"
 """Environment variable that names a file for the suggestions, instead of printing them."""
 
+WHICH = ("valley", "steep", "minimum")
 RATE, DROPOUT = "optimizer.lr", "head.dropout"
 
 
@@ -63,6 +66,10 @@ class StartFromRangeTest(SweepCallback):
     """
 
     def __init__(self, which: str = "valley") -> None:
+        if which not in WHICH:
+            raise ConfigError(
+                "hydra.sweeper.callbacks.suggestion.which", which, f"expected {', '.join(WHICH)}"
+            )
         self._which = which
 
     def on_study_start(self, study: StudyInfo) -> dict[str, str] | None:
@@ -82,9 +89,16 @@ class StartFromRangeTest(SweepCallback):
         for key, value in ((RATE, rate), (DROPOUT, answer[DROPOUT])):
             space = study.parameters.get(key) or {}
             if space.get("kind") == "float" and isinstance(value, (int, float)):
-                point[key] = min(max(value, space["low"]), space["high"])
+                point[key] = _nearest(value, space)
         say(f"LR range test: {rate:.1e} ({self._which}); the first trial takes {_shown(point)}")
         return {"enqueue": json.dumps([point])}
+
+
+def _nearest(value: float, space: Mapping[str, Any]) -> float:
+    """Return the swept value that is nearest: inside, and on a step of a range."""
+    low, step = space["low"], abs(space["step"] or 0)
+    inside = min(max(value, low), space["high"])
+    return low + round((inside - low) / step) * step if step else inside
 
 
 def _shown(point: dict[str, float]) -> str:

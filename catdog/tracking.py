@@ -91,7 +91,7 @@ class Tracker:
             except (MlflowException, OSError) as error:
                 reason = str(error).splitlines()[0].rsplit("Caused by ", 1)[-1][:300]
                 raise ConfigError(
-                    "tracking.uri", self.uri, f"the MLflow store cannot be used: {reason}",
+                    "tracking.uri", self.shown_uri, f"the MLflow store cannot be used: {reason}",
                     "tracking.uri=sqlite:////tmp/mlflow.db",
                 ) from None  # fmt: skip
 
@@ -149,7 +149,8 @@ class Tracker:
         """Return the experiment's runs that have all these tags, the latest first."""
         asked = ["attributes.status = 'RUNNING'"] if running else []
         # MLflow's language has no escape for quotes; such a value is compared below
-        asked += [f"tags.`{key}` = '{value}'" for key, value in tags.items() if "'" not in value]
+        plain = {key: value for key, value in tags.items() if not {"'", "\\"} & set(value)}
+        asked += [f"tags.`{key}` = '{value}'" for key, value in plain.items()]
         found: list[Known] = []
         token: str | None = ""
         while token is not None:

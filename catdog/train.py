@@ -129,17 +129,17 @@ def with_best(words: Sequence[str]) -> list[str]:
         ConfigError: there is no such study, or it has no best trial.
     """
     named = dict(word.lstrip("+").split("=", 1) for word in words if "=" in word)
+    named = {key: value.strip("'\"") for key, value in named.items()}
     if not any(word.startswith("+best=") for word in words):
         return list(words)
     from catdog import best
 
     uri, experiment = named.get("tracking.uri"), named.get("tracking.experiment")
-    found = best.overrides_of(
-        named["best"].strip("'\""),
-        _tracker(uri and uri.strip("'\""), experiment or Tracking().experiment),
-    )
+    found = best.overrides_of(named["best"], _tracker(uri, experiment or Tracking().experiment))
     winner = [word for word in found if word.lstrip("+").split("=", 1)[0] not in named]
-    return [*winner, *(word for word in words if not word.startswith("+best="))]
+    place = next(k for k, word in enumerate(words) if word.startswith("+best="))
+    after = (word for word in words[place:] if not word.startswith("+best="))
+    return [*words[:place], *winner, *after]  # Hydra takes overrides only in one go
 
 
 def main() -> None:

@@ -86,7 +86,8 @@ def one_study(shared_store: str) -> tuple[Tracker, Run]:
     return one, log_study(one, "laws", WINNER)
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
+# PyYAML writes the control character "next line" as it is, and reads a blank
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x85"))))
 @settings(max_examples=30, deadline=None)
 def test_any_overrides_come_back(one_study: tuple[Tracker, Run], overrides: list[str]) -> None:
     tracker, run = one_study
@@ -120,7 +121,7 @@ def test_a_study_is_named_whole_or_by_how_only_it_begins(
 def test_of_studies_with_one_name_the_latest_counts(tracker: Tracker) -> None:
     for seed in range(3):
         run = log_study(tracker, "mine", repeating(f"seed={seed}"))
-    assert best.overrides_of("mine", tracker) == ["seed=2"]
+    assert best.overrides_of("mine", tracker) == best.overrides_of("mi", tracker) == ["seed=2"]
     tracker.client.delete_run(run.run_id)
     assert best.overrides_of("mine", tracker) == ["seed=1"], "what is in the trash counts no more"
 
@@ -134,12 +135,16 @@ MANY = [f"other-{k}" for k in range(7)]
         (["heads-1", "heads-2"], "heads", r"2 studies in .*: heads-2, heads-1; try `\S*heads-2`"),
         (["heads-1", "zoo"], "haeds-1", r"no such study .*nearest: heads-1; try `\+best=heads-1`"),
         (["heads-1", "zoo"], "qqq", r"no such study .*the latest: zoo, heads-1; try `\+best=zoo`"),
+        (["heads-1"], "eads-1", r"no such study .*nearest: heads-1; try `\+best=heads-1`"),
         (MANY, "qqq", r"the latest: other-6, .*, other-2 and 2 more; try `\+best=other-6`"),
         (MANY, "other", r"beginning of 7 studies .*other-6, .*, other-2 and 2 more; try"),
         (["heads-1"], "", r"\+best=: no such study .*the latest: heads-1"),
         ([], "heads", r"no study was logged to experiment .* of sqlite.*; try `python -m .* -m "),
     ],
-    ids=["several begin so", "typo", "nothing near", "many", "many begin so", "empty", "no study"],
+    ids=[
+        "several begin so", "typo", "nothing near", "its end", "many", "many begin so", "empty",
+        "no study",
+    ],
 )  # fmt: skip
 def test_a_name_that_fits_no_study_is_refused_with_the_names_that_are(
     tracker: Tracker, logged: list[str], asked: str, said: str
@@ -192,12 +197,12 @@ def found(shared_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
         ("+best=heads-1", IN_FULL),
         ("+best=\"'heads-1'\"", IN_FULL),
         ("+best=heads seed=3", f"{IN_FULL} seed=3"),
-        ("seed=3 +best=heads", f"{IN_FULL} seed=3"),
+        ("seed=3 +best=heads", f"seed=3 {IN_FULL}"),
         (
             "optimizer.lr=0.1 ++new.key=2 +best=heads --cfg job",
-            "head=mlp optimizer.lr=0.1 ++new.key=2 --cfg job",
+            "optimizer.lr=0.1 ++new.key=2 head=mlp --cfg job",
         ),
-        ("head=linear +best=heads new.key=2", "optimizer.lr=1e-05 head=linear new.key=2"),
+        ("head=linear +best=heads new.key=2", "head=linear optimizer.lr=1e-05 new.key=2"),
     ],
 )
 def test_the_winner_takes_the_place_of_its_study(found: None, words: str, expected: str) -> None:
@@ -229,7 +234,6 @@ def test_a_study_that_is_not_there_is_refused_before_hydra_starts(found: None) -
         train.with_best(["+best=lr"])
 
 
-@pytest.mark.xfail(reason="the winner is put before -m, and argparse takes overrides in one go")
 @pytest.mark.parametrize("words", ["-m +best=heads seed=1,2", "--cfg job +best=heads seed=1"])
 def test_hydra_reads_the_words_with_the_winner_among_them(found: None, words: str) -> None:
     from hydra._internal.utils import get_args_parser
@@ -238,7 +242,6 @@ def test_hydra_reads_the_words_with_the_winner_among_them(found: None, words: st
     assert "head=mlp" in read.overrides and "seed=1" in read.overrides[-1]
 
 
-@pytest.mark.xfail(reason="the experiment's name keeps Hydra's quotes, as the store's does not")
 def test_a_quoted_experiment_is_the_same_experiment(found: None) -> None:
     words = ["+best=heads-1", "tracking.experiment='catdog'"]
     assert train.with_best(words)[0] == "head=mlp"

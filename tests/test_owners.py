@@ -100,7 +100,6 @@ def test_of_any_tags_only_owners_that_may_live_are_left(tags: dict[str, str]) ->
     assert owners.living(tags) == left
 
 
-@pytest.mark.xfail(reason="a process that nobody waits for, as under PID 1 of a container")
 def test_a_process_that_died_unseen_owns_nothing() -> None:
     with another("") as (process, owner, _):
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and left a zombie

@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from catdog import command, paths, searches, sweep
+from catdog import command, console, paths, searches, sweep
 from catdog.searches import HEADINGS, Search
 from hydra_plugins.optuna_workers import SweepCallback
 from hydra_plugins.optuna_workers._space import read
@@ -76,14 +76,14 @@ def test_the_callbacks_of_a_search_can_be_made(name: str) -> None:
     [
         (
             "# question: why?\n# budget: 3 trials\n# found: a, 98 %\na: 1\n",
-            (None, "why?", "3 trials", "a, 98 %"),
+            ("why?", "3 trials", "a, 98 %"),
         ),
-        ("# found:\n# question:  x:  y\nhydra: {sweeper: {n_trials: 5}}\n", (5, "x:  y", "", "")),
-        ("# question: one\n#   and two\n#\n# found: three\n", (None, "one and two", "", "three")),
-        ("# what it is\n# question: one\n# other: two\n", (None, "one other: two", "", "")),
-        ("a: 1\n# question: too late\n", (None, "", "", "")),
-        ("# question: one\n\n# budget: too late\na: 1\n", (None, "one", "", "")),
-        ("", (None, "", "", "")),
+        ("# found:\n# question:  x:  y\nhydra: {sweeper: {n_trials: 5}}\n", ("x:  y", "", "")),
+        ("# question: one\n#   and two\n#\n# found: three\n", ("one and two", "", "three")),
+        ("# what it is\n# question: one\n# other: two\n", ("one other: two", "", "")),
+        ("a: 1\n# question: too late\n", ("", "", "")),
+        ("# question: one\n\n# budget: too late\na: 1\n", ("one", "", "")),
+        ("", ("", "", "")),
     ],
     ids=["usual", "trials", "long", "no heading", "not at the top", "after a gap", "empty"],
 )
@@ -108,17 +108,28 @@ def run(*words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep.main()
 
 
+def blocks(out: str) -> list[str]:
+    """Return what the list says of each search."""
+    return re.split(r"\n├.*\n", out)
+
+
 @pytest.mark.parametrize("words", [(), ("-h",), ("--help",)], ids=["nothing", "-h", "--help"])
 def test_without_a_name_the_searches_are_listed(words: tuple, capsys, monkeypatch) -> None:
-    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setenv("COLUMNS", "600")
     run(*words, monkeypatch=monkeypatch)
     out, err = capsys.readouterr()
     assert err == ""
     for search in searches.known(paths.sweeps()):
-        (row,) = [line for line in out.splitlines() if f" {search.name} " in line]
-        for text in (search.question, search.budget, search.found, search.trials or "all"):
-            assert str(text) in row
+        (shown,) = [block for block in blocks(out) if f" {search.name} " in block]
+        for text in (search.question, search.budget, search.found):
+            assert text in shown
     assert out.rstrip().endswith("python -m catdog.sweep NAME key=value ...")
+
+
+def test_a_search_that_nobody_has_run_found_nothing_yet(capsys) -> None:
+    console.list_searches([Search("mine", "why?", "", ""), Search("own", "how?", "", "it")])
+    mine, own = blocks(capsys.readouterr().out)
+    assert "nothing yet" in mine and "nothing yet" not in own
 
 
 @pytest.mark.parametrize(

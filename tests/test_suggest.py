@@ -142,9 +142,6 @@ def test_what_is_tried_first_always_lies_in_the_space(
     assert point["optimizer.lr"] == (rate if low <= rate <= high else low if rate < low else high)
 
 
-@pytest.mark.xfail(
-    reason="a range with a step is a float too, and a rate between steps is refused"
-)
 def test_a_range_of_rates_can_be_started_from(answer: Answers) -> None:
     answer(ANSWER)
     assert first(("optimizer.lr=range(0.001, 0.1, 0.0015)",)) in (
@@ -153,7 +150,6 @@ def test_a_range_of_rates_can_be_started_from(answer: Answers) -> None:
     )
 
 
-@pytest.mark.xfail(reason="a typo costs the test, and the search starts without its suggestion")
 def test_a_suggestion_that_nobody_makes_is_refused(answer: Answers) -> None:
     answer(ANSWER)
     with pytest.raises(Exception, match="vally.*valley"):

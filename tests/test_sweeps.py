@@ -177,6 +177,8 @@ def test_everything_killed_then_the_same_command(lab: Lab, swept: Ended) -> None
     process = lab.start("killed", *named)
     started = lab.folder / "hydra/killed/trials/1/trial.json"
     wait_for(started.exists, process=process, every=0.01)
+    described = lambda: "optimizer.lr" in lab.found("killed", "1").params  # noqa: E731
+    wait_for(described, process=process, every=0.05)
     killed(process)
     lost = lab.found("killed", "1")
     assert (lost.status, lab.found("killed").status) == ("RUNNING", "RUNNING")

@@ -1,0 +1,242 @@
+"""python -m catdog.predict: what a trained model says of photos, folders and zips."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TextIO
+
+from catdog import command, console, runtime
+from catdog.answers import FORMATS
+from catdog.errors import CatdogError, DataError
+from catdog.progress import Advance, Progress
+from catdog.settings import Features, Tracking
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from catdog.classifier import Classifier
+    from catdog.explain import Overlays
+    from catdog.models import Named
+
+SKIPPED = 3
+"""Exit code when some files were no photos."""
+
+EPILOG = """\
+models:
+  best                      the experiment's best run, by its objective
+  69f9ede4                  a run, by its id or how only it begins
+  lr_dropout-ce32ebd5       the winner of a study
+  models:/catdog@champion   a model of MLflow's registry; also models:/catdog/3
+  best.keras                a file; class names from --classes or a classes.json beside it
+
+exit code:
+  0 all photos were read   3 some were skipped, each listed on stderr   1 error   2 wrong usage
+"""
+
+
+def main() -> NoReturn:
+    """Run the command."""
+    options = _options()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same clean end as Ctrl-C
+    try:
+        skipped = _run(options)
+    except KeyboardInterrupt:
+        command.leave("interrupted", 130)
+    except BrokenPipeError:  # whoever read the answers has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (CatdogError, OSError) as error:  # a full disk is nobody's bug
+        if command.VERBOSE:
+            raise
+        command.leave(re.sub(r"\btracking\.(uri|experiment)=", r"--\1=", str(error)), 1)
+    sys.exit(SKIPPED if skipped else 0)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=sys.argv[0] if sys.argv[0].startswith("catdog ") else "python -m catdog.predict",
+        description="Classify photos with a trained model.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("photos", nargs="+", metavar="PHOTO|FOLDER|ZIP", help="what to classify")
+    add("--model", default="best", help="see below (best)")
+    add("--format", choices=FORMATS, help="of the answers (by the ending of --out, else table)")
+    add("--out", type=Path, metavar="FILE", help="write the answers there, not to stdout")
+    add("--tta", choices=("none", "flip"), help="flip: mean with the mirror image (the run's own)")
+    add("--explain", type=Path, metavar="DIR", help="write there where the model looked")
+    add("--classes", metavar="A,B", help="names of the model's classes, in its order")
+    add("--uri", help="MLflow store (MLFLOW_TRACKING_URI, else the project's own)")
+    add("--experiment", default=Tracking().experiment, help="where runs are looked for (catdog)")
+    add("--batch-size", type=_positive, default=64, metavar="N", help="photos at once (64)")
+    return parser.parse_args()
+
+
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError("expected at least 1")
+    return int(text)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Answer, and return how many files were skipped."""
+    screen = console.Console()
+    files = find(options.photos, screen)
+    with ExitStack() as stack:
+        out = stack.enter_context(_output(options.out))
+        _require_folder(options.explain)
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="catdog-")))
+        named, model = _load(options, scratch)
+        tta = options.tta or named.tta
+        screen.note(f"model: {named.title}" + (f", tta {tta}" if tta != "none" else ""))
+        few = len(files) <= shutil.get_terminal_size().lines
+        bar = Progress() if few or out.isatty() else screen  # a terminal shows the rows themselves
+        advance = stack.enter_context(bar.track("Predicting", len(files)))
+        work = _Work(model, options, scratch, screen, advance)
+        answers = work.answers(files, views=2 if tta == "flip" else 1)
+        write = FORMATS[options.format or _by_ending(options.out)]
+        write(out, model.classes, answers, max(len(name) for _, name in files))
+        out.flush()
+    if work.skipped:
+        screen.note(f"{work.skipped} of {len(files)} files were skipped")
+    return work.skipped
+
+
+def find(names: Sequence[str], progress: Progress) -> list[tuple[str, str]]:
+    """List files, and what to call them; a zip is unpacked into the cache, as for training.
+
+    Raises:
+        DataError: one is not there, empty, or an unreadable zip.
+    """
+    found: list[tuple[str, str]] = []
+    for name in names:
+        some = list(_find(name, progress))
+        if not some:
+            raise DataError(
+                name, "there is no photo in it", "Name photos, folders or zips of them"
+            )
+        found += some
+    return found
+
+
+def _find(name: str, progress: Progress) -> Iterator[tuple[str, str]]:
+    from catdog import archive, data
+
+    path = Path(name).expanduser()
+    if not path.exists():
+        raise DataError(name, "there is no such file or folder")
+    root = path
+    if path.suffix.lower() == ".zip" and path.is_file():
+        cache = Path(Features().dir).expanduser()
+        data.require_writable(cache)
+        root = archive.unpack(path, cache, progress)
+    if not root.is_dir():
+        yield str(path), name
+        return
+    for folder, subfolders, files in os.walk(root, followlinks=True):
+        subfolders[:] = sorted(n for n in subfolders if not n.startswith((".", "__MACOSX")))
+        for file in sorted(n for n in files if not n.startswith(".")):
+            whole = os.path.join(folder, file)
+            yield whole, os.path.join(name, os.path.relpath(whole, root))
+
+
+def _require_folder(folder: Path | None) -> None:
+    try:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(folder, f"cannot be made ({error.strerror})") from None
+
+
+@contextmanager
+def _output(path: Path | None) -> Iterator[TextIO]:
+    """Yield where answers go; a file is there only when all of them are in it."""
+    if path is None:
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        yield sys.stdout
+        return
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        file = partial.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+    except OSError as error:
+        raise DataError(path, f"cannot be written ({error.strerror})") from None
+    try:
+        with file:
+            yield file
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _by_ending(path: Path | None) -> str:
+    ending = path.suffix.lower().removeprefix(".") if path else ""
+    return ending if ending in FORMATS else "table"
+
+
+def _load(options: argparse.Namespace, scratch: Path) -> tuple[Named, Classifier]:
+    from catdog import models
+
+    named = models.resolve(
+        options.model, folder=scratch, uri=options.uri, experiment=options.experiment
+    )
+    runtime.configure(None)
+    runtime.load_tensorflow()
+    from catdog import classifier
+
+    given = options.classes.split(",") if options.classes else named.classes
+    return named, classifier.load(named.path, given)
+
+
+def _overlays(folder: Path, model: Classifier) -> Overlays:
+    from catdog.explain import Overlays
+
+    return Overlays(folder, model)
+
+
+class _Work:
+    """Files to rows, and to overlays where they are wanted."""
+
+    def __init__(
+        self,
+        model: Classifier,
+        options: argparse.Namespace,
+        scratch: Path,
+        screen: Progress,
+        advance: Advance,
+    ) -> None:
+        self._model, self._scratch, self._batch_size = model, scratch, options.batch_size
+        self._screen, self._advance, self.skipped = screen, advance, 0
+        self._overlays = _overlays(options.explain, model) if options.explain else None
+
+    def answers(
+        self, files: Sequence[tuple[str, str]], *, views: int
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield what each good photo is called, and its probabilities."""
+        for photos, values in self._model.answers(
+            files, views=views, batch_size=self._batch_size, scratch=self._scratch,
+            on_bad=self._skip,
+        ):  # fmt: skip
+            if self._overlays:
+                self._overlays.write(photos, values)
+            yield from zip((photo.path for photo in photos), values, strict=True)
+            self._advance(len(photos))
+
+    def _skip(self, name: str, problem: str) -> None:
+        self.skipped += 1
+        shown = name.encode("utf-8", "backslashreplace").decode()
+        self._screen.note(f"skipped {shown}: {problem}")
+        self._advance(1)
+
+
+if __name__ == "__main__":
+    main()
