@@ -41,7 +41,7 @@ LIVES_IN = {
     "mlflow": "tracking served",
     "psutil": "owners",
     "hydra": "command train",
-    "omegaconf": "command train suggest searches study_run",
+    "omegaconf": "command train suggest study_run",
     "rich": "console",
     "optuna": "study_plots train",
     "torch": "",
