@@ -110,7 +110,7 @@ class Command:
         self._tell("resume")
         while self._log.read_bytes().count(b"\n") < before + tasks:
             if self._process.poll() is not None:
-                raise SystemExit(self._output.read_text()[-3000:])
+                raise self._ended()
             time.sleep(0.01)
         self._tell("suspend")
         return self.spans()[before:]
@@ -119,13 +119,17 @@ class Command:
         """Let it run to its end; return when each task ran."""
         self._tell("resume")
         if self._process.wait():
-            raise SystemExit(self._output.read_text()[-3000:])
+            raise self._ended()
         return self.spans()
 
     def kill(self) -> None:
         """End it at once."""
         self._tell("kill")
         self._process.wait()
+
+    def _ended(self) -> SystemExit:
+        output = self._output.read_text()[-3000:]
+        return SystemExit(f"{output}\n{self._output}: status {self._process.returncode}")
 
     def _tell(self, what: str) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -26,6 +26,7 @@ PIP_CONFIG = Path.home() / ".config" / "pip" / "pip.conf"
 PHOTOS_PER_CLASS = 40
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in this hook too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let pytest-xdist's loadgroup keep a file's tests together, and all that share the lab."""
     for item in items:
