@@ -584,7 +584,7 @@ def test_hydra_full_error_shows_the_traceback(tmp_path: Path, monkeypatch) -> No
     ],
 )
 def test_the_command_names_files_in_full(override: str, kept: bool) -> None:
-    from catdog.train import absolute
+    from catdog.command import absolute
 
     Path("photos").mkdir()
     wanted = override if kept else f"{override.split('=')[0]}='{Path('photos').absolute()}'"
