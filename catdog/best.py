@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -72,8 +71,7 @@ def overrides_of(study_name: str, tracker: Tracker) -> list[str]:
     parent = _parent(study_name, tracker)
     name = parent.tags[study.STUDY]
     try:
-        with tempfile.TemporaryDirectory() as scratch:
-            text = tracker.open(parent.run_id).download(ARTIFACT, Path(scratch)).read_text("utf-8")
+        text = tracker.open(parent.run_id).text(ARTIFACT)
     except FileNotFoundError:
         state = parent.status.lower()
         raise ConfigError(

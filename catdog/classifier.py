@@ -23,6 +23,7 @@ from catdog import photos
 from catdog.errors import ConfigError, DataError
 from catdog.features import Extractor
 from catdog.manifest import Photo
+from catdog.progress import Advance
 
 BLOCK = 512
 """Photos that are checked ahead while the network works on as many."""
@@ -82,6 +83,30 @@ class Classifier:
                     some = [photo for photo in some if photo not in lost]
                     for photo in lost:
                         on_bad(photo.path, str(error).removeprefix(f"{error.path}: "))
+
+    def probabilities(
+        self, photos: Sequence[Photo], *, views: int, batch_size: int, advance: Advance
+    ) -> np.ndarray:
+        """Classify photos that are known to be good.
+
+        Args:
+            photos: From a manifest.
+            views: 2 also asks about the mirror image and takes the mean.
+            batch_size: Photos per batch.
+            advance: Hears of every batch.
+
+        Returns:
+            (len(photos), classes) float32.
+
+        Raises:
+            DataError: a photo changed since it was indexed.
+        """
+        extractor = Extractor(self.rest, self.layers, {}, "float32", batch_size)
+        parts = []
+        for values in _batches(extractor, list(photos), views):
+            parts.append(values)
+            advance(len(values))
+        return np.concatenate(parts)
 
 
 def _batches(extractor: Extractor, some: list[Photo], views: int) -> Iterator[np.ndarray]:

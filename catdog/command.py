@@ -12,7 +12,7 @@ import shlex
 import signal
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -55,6 +55,12 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
         else value
         for key, value in ((key, cfg[key]) for key in cfg if key != "hydra")
     }
+
+
+def named(words: Sequence[str]) -> dict[str, str]:
+    """Return the values of all overrides by key, as text without quotes."""
+    pairs = (word.lstrip("+").split("=", 1) for word in words if "=" in word)
+    return {key: value.strip("'\"") for key, value in pairs}
 
 
 def absolute(override: str) -> str:

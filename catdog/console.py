@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from rich.text import Text
 from catdog.progress import Advance, Progress
 
 if TYPE_CHECKING:
+    from catdog.breakdown import ClassRow
     from catdog.experiment import Outcome
     from catdog.searches import Search
 
@@ -77,6 +78,23 @@ def summarize(outcome: Outcome, browse: str) -> None:
     table.add_row("browse", Text(browse))
     # a narrow terminal wraps long lines itself; a wrapped command could not be pasted
     RichConsole(width=200, highlight=False).print(table)
+
+
+def evaluated(
+    title: str, figures: Mapping[str, str], classes: Sequence[ClassRow], browse: str
+) -> None:
+    """Print what an evaluation found: figures, one row per class, where to see more."""
+    out = RichConsole(width=200, highlight=False)
+    table = Table(title=title, show_header=False, title_justify="left")
+    for name, value in figures.items():
+        table.add_row(name, value)
+    out.print(table)
+    table = Table("class", "photos", "precision", "recall", "95 % interval", "F1")
+    for row in classes:
+        shown = (f"{row.precision:.4f}", f"{row.recall:.4f}", f"{row.low:.4f} to {row.high:.4f}")
+        table.add_row(Text(row.name), f"{row.photos:,}", *shown, f"{row.f1:.4f}")
+    out.print(table)
+    out.print(Text(browse))
 
 
 def suggest(suggestions: dict[str, float]) -> None:

@@ -1,113 +1,197 @@
-"""Score predictions: metrics, calibration, mistakes. Knows no logger and no configuration."""
+"""python -m catdog.evaluate: how good a trained model is on photos, and how sure that is."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+import argparse
+import gc
+import shlex
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
-import numpy as np
-import tensorflow as tf
-from sklearn.metrics import confusion_matrix, roc_auc_score
+from omegaconf import DictConfig
 
-from catdog.feed import Feed
-from catdog.loop import log_probabilities
-from catdog.photos import write_atomically
+from catdog import command, paths
+from catdog.errors import ConfigError, DataError
+from catdog.settings import Tracking
 
-ECE_BINS = 15
+if TYPE_CHECKING:
+    import numpy as np
 
+    from catdog.manifest import Manifest, Photo
+    from catdog.models import Named
+    from catdog.progress import Progress
+    from catdog.settings import Settings
 
-def predict(model: keras.Model, feed: Feed) -> np.ndarray:
-    """Return (n, classes) float32 probabilities of a feed's photos in order, views averaged."""
-    compute = tf.function(lambda x: tf.exp(log_probabilities(model, x)), reduce_retracing=True)
-    parts = []
-    for features, _ in feed.ordered():
-        step = max(1, 2**24 // int(np.prod(feed.shape)))  # at most 64 MiB of float32 at once
-        for start in range(0, features.shape[1], step):
-            parts.append(compute(features[:, start : start + step]).numpy())
-    return np.concatenate(parts)
+SPLITS = ("unseen", "all", "train", "val", "test")
+
+EPILOG = """\
+key=value are catdog.train's. Without data=... the photos are those of the model's own run, with
+its own evaluation.tta; unseen are all that it was neither trained nor chosen on.
+
+  python -m catdog.evaluate --model best
+  python -m catdog.evaluate --model models:/catdog@champion data=folder data.path=photos
+  python -m catdog.evaluate --model 69f9ede4 evaluation.tta=flip
+"""
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Figures of one split: cross-entropy in nats; the others in [0, 1]."""
+class Model:
+    """A model and what its run knew.
 
-    loss: float
-    accuracy: float
-    auc: float
-    ece: float
-
-
-def score(probabilities: np.ndarray, labels: np.ndarray) -> Scores:
-    """Score predictions.
-
-    Args:
-        probabilities: (n, classes), rows sum to 1.
-        labels: (n,) int.
-
-    Returns:
-        Cross-entropy, accuracy, area under the ROC curve (macro one-vs-rest; NaN when a class is
-        absent or a prediction NaN) and expected calibration error.
+    Attributes:
+        asked: As it was named.
+        named: Where it is.
+        overrides: What its run was called with; empty for a bare file.
+        seen: Split by the SHA-256 of its run's photos; empty for a bare file.
     """
-    of_label = np.take_along_axis(probabilities, labels[:, None], 1)[:, 0].astype(np.float64)
-    return Scores(
-        loss=float(-np.log(np.maximum(of_label, 1e-38)).mean()),
-        accuracy=float((probabilities.argmax(1) == labels).mean()),
-        auc=_auc(probabilities.astype(np.float64), labels),
-        ece=expected_calibration_error(probabilities, labels),
+
+    asked: str
+    named: Named
+    overrides: Sequence[str] = ()
+    seen: Mapping[str, str] = field(default_factory=dict)
+
+
+def main() -> None:
+    """Run the command."""
+    options, words = _parse(sys.argv[1:])
+    with tempfile.TemporaryDirectory(prefix="catdog-") as scratch:
+        with command.one_message():
+            model = _model(options.model, command.named(words), Path(scratch))
+        sys.argv[1:] = [*_own(model.overrides, words), *words]
+        typed = ["python", "-m", "catdog.evaluate", "--model", options.model]
+        typed += ["--split", options.split] if options.split != "unseen" else []
+        typed += [command.absolute(word) for word in words]
+
+        def task(cfg: DictConfig) -> None:
+            gc.enable()
+            with command.one_message():
+                _evaluate(command.settings_of(cfg), model, options.split, shlex.join(typed))
+
+        command.start(task)
+
+
+def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    parser = argparse.ArgumentParser(
+        prog=sys.argv[0] if sys.argv[0].startswith("catdog ") else "python -m catdog.evaluate",
+        usage="%(prog)s [--model NAME] [--split SPLIT] [key=value ...]",
+        description="Score a trained model, with 95 %% confidence intervals.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add = parser.add_argument
+    add("--model", default="best", help="as catdog.predict takes it (best)")
+    add("--split", choices=SPLITS, default="unseen", help="which photos (unseen)")
+    return parser.parse_known_args(words)
 
 
-def _auc(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    classes = probabilities.shape[1]
-    if len(np.unique(labels)) < classes or not np.isfinite(probabilities).all():
-        return float("nan")
-    if classes == 2:
-        return float(roc_auc_score(labels, probabilities[:, 1]))
-    rows = probabilities / probabilities.sum(1, keepdims=True)
-    return float(roc_auc_score(labels, rows, multi_class="ovr", average="macro"))
+def _model(asked: str, named: Mapping[str, str], scratch: Path) -> Model:
+    from catdog import earlier, models
+
+    uri = named.get("tracking.uri")
+    experiment = named.get("tracking.experiment", Tracking().experiment)
+    found = models.resolve(asked, folder=scratch, uri=uri, experiment=experiment)
+    if not found.run_id:
+        return Model(asked, found)
+    run = models.open_store(uri, experiment).open(found.run_id)
+    return Model(asked, found, earlier.overrides(run), earlier.splits(run))
 
 
-def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the ECE of Naeini et al. 2015 with 15 equal bins of the largest probability."""
-    confidence = probabilities.max(1)
-    correct = probabilities.argmax(1) == labels
-    bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
-    gaps = [
-        abs(correct[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean()
-        for b in np.unique(bins)
+def _own(overrides: Sequence[str], words: Sequence[str]) -> list[str]:
+    """Return the overrides of the model's run that still hold beside what is asked now."""
+    now = set(command.named(words))
+    dropped = ["tracking", "hydra"] + (["data"] if "data" in now else [])
+    return [
+        word
+        for word in overrides
+        if (key := word.lstrip("+").split("=", 1)[0]) not in now
+        and key.split(".")[0] not in dropped
     ]
-    return float(sum(gaps))
 
 
-def confusion(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return (classes, classes) counts: rows are true, columns predicted."""
-    everything = np.arange(probabilities.shape[1])
-    return confusion_matrix(labels, probabilities.argmax(1), labels=everything)
+def _evaluate(settings: Settings, model: Model, split: str, typed: str) -> None:
+    from catdog import console, prepare, runtime
+    from catdog.tracking import Tracker
+
+    progress, tracking, tta = console.Console(), settings.tracking, settings.evaluation.tta
+    manifest = prepare.photos(settings, progress)
+    photos = _chosen(manifest, split, model, progress)
+    tracker = Tracker(uri=tracking.uri, experiment=tracking.experiment, root=paths.root())
+    runtime.load_tensorflow()
+    from catdog import classifier, evaluation
+
+    loaded = classifier.load(model.named.path, model.named.classes or manifest.classes)
+    labels = _labels(photos, manifest.classes, loaded.classes)
+    title = f"{model.named.title}, {split} photos of {settings.data.name}, tta {tta}"
+    with tracker.recorded(f"evaluation of {model.named.title}", _tags(model, typed)) as run:
+        if model.named.run_id:
+            run.uses_model_of(model.named.run_id)
+        with progress.track("Predicting", len(photos)) as advance:
+            probabilities = loaded.probabilities(
+                photos, views=2 if tta == "flip" else 1,
+                batch_size=settings.features.batch_size, advance=advance,
+            )  # fmt: skip
+        findings = evaluation.find(probabilities, labels, loaded.classes, progress)
+        evaluation.describe(run, settings, manifest, findings, title, typed)
+        evaluation.log(run, findings, photos, loaded.classes, probabilities, labels)
+    browse = tracker.how_to_browse(run.run_id)
+    console.evaluated(title, findings.summary(), findings.classes, browse)
 
 
-def worst_mistakes(probabilities: np.ndarray, labels: np.ndarray, most: int = 25) -> np.ndarray:
-    """Return the indices of wrong predictions, the most confident first."""
-    wrong = np.flatnonzero(probabilities.argmax(1) != labels)
-    return wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:most]
+def _tags(model: Model, typed: str) -> dict[str, str]:
+    known = {
+        "catdog.kind": "evaluation",
+        "catdog.command": typed,
+        "catdog.model": model.asked,
+        "catdog.model_run": model.named.run_id,
+    }
+    return {key: value for key, value in known.items() if value}
 
 
-def write_predictions(
-    path: Path,
-    photos: Sequence[str],
-    classes: Sequence[str],
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-) -> None:
-    """Write a CSV: path, true label, predicted class, its probability, one column per class."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "label", "class", "probability", *classes))
-    for photo, label, row in zip(photos, labels, probabilities, strict=True):
-        best = int(row.argmax())
-        shown = [f"{value:.9g}" for value in row]  # nine digits hold a float32 exactly
-        writer.writerow((photo, classes[label], classes[best], shown[best], *shown))
-    write_atomically(path, text.getvalue().encode())
+def _chosen(manifest: Manifest, split: str, model: Model, progress: Progress) -> list[Photo]:
+    """Return the photos to score.
+
+    Raises:
+        DataError: there is none.
+    """
+    if split in ("train", "val", "test"):
+        photos = manifest.of(split)
+    else:
+        used = {sha256 for sha256, own in model.seen.items() if own != "test"}
+        photos = [p for p in manifest.photos if split == "all" or p.sha256 not in used]
+        left_out = len(manifest.photos) - len(photos)
+        if left_out:
+            progress.note(f"{left_out} photos left out: the model was trained or chosen on them")
+        elif split == "unseen" and not model.seen:
+            progress.note("Not known what this file learned from: some photos may be among it")
+    if not photos:
+        raise DataError(
+            manifest.root, f"there is no {split} photo in it",
+            "Name other photos with data.path=..., or --split all",
+        )  # fmt: skip
+    return photos
+
+
+def _labels(photos: Sequence[Photo], names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    """Return (n,) int labels in the model's order of classes.
+
+    Raises:
+        ConfigError: a class of the photos is none of the model's.
+    """
+    import numpy as np
+
+    unknown = [name for name in names if name not in classes]
+    if unknown:
+        raise ConfigError(
+            "data.classes", ", ".join(unknown), f"the model only tells {', '.join(classes)} apart",
+            f"data.classes=[{','.join(classes)}]",
+        )  # fmt: skip
+    place = [classes.index(name) for name in names]
+    return np.array([place[photo.label] for photo in photos])
+
+
+if __name__ == "__main__":
+    main()

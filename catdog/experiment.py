@@ -12,14 +12,13 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import keras
 import numpy as np
 
-from catdog import evaluate, fit, model, parts, paths, report
+from catdog import fit, loop, model, parts, paths, report, scoring
 from catdog.features import Extractor
 from catdog.feed import Feed
 from catdog.kept import Kept
@@ -52,7 +51,7 @@ class Outcome:
     objective: float
     run_id: str
     fitted: fit.Fitted
-    test: evaluate.Scores
+    test: scoring.Scores
     suggestions: dict[str, float]
     seconds: dict[str, float]
     parameters: int
@@ -147,21 +146,15 @@ def _tracked(
         watcher.on_start(run.run_id, tracker.shown_uri)
         yield run
     except GivenUp:
-        _end(run, "FINISHED", watcher.end_tags("PRUNED"))
+        run.end("FINISHED")
+        run.tags(watcher.end_tags("PRUNED"))
         raise
     except BaseException as error:
-        killed = isinstance(error, (KeyboardInterrupt, SystemExit))
-        with contextlib.suppress(OSError), run.folder("error") as place:
-            (place / "traceback.txt").write_text(traceback.format_exc())
-        _end(run, "KILLED" if killed else "FAILED", watcher.end_tags("FAIL"))
+        run.fail(error)
+        run.tags(watcher.end_tags("FAIL"))
         raise
-    _end(run, "FINISHED", watcher.end_tags("COMPLETE"))
-
-
-def _end(run: Run, status: str, tags: Mapping[str, str]) -> None:
-    run.end(status)
-    if tags:
-        run.tags(tags)
+    run.end("FINISHED")
+    run.tags(watcher.end_tags("COMPLETE"))
 
 
 @dataclass
@@ -230,19 +223,22 @@ class _Work:
                 on_epoch=on_epoch,
             )
 
-    def conclude(self, fitted: fit.Fitted, scores: evaluate.Scores | None) -> None:
+    def conclude(self, fitted: fit.Fitted, scores: scoring.Scores | None) -> None:
         """Describe the result in a line."""
         with self.clock.stage("logging"):
             report.conclude(self.run, self.settings, self.manifest, self.origin, fitted, scores)
 
-    def evaluate(self) -> evaluate.Scores:
+    def evaluate(self) -> scoring.Scores:
         """Score the test photos."""
         with self.clock.stage("evaluate"):
-            probabilities = evaluate.predict(self.trained, self.feeds["test"])
-            labels = np.array([photo.label for photo in self.manifest.of("test")])
-            scores = evaluate.score(probabilities, labels)
+            probabilities = loop.predict(self.trained, self.feeds["test"])
+            photos = self.manifest.of("test")
+            labels = np.array([photo.label for photo in photos])
+            scores = scoring.score(probabilities, labels)
         with self.clock.stage("logging"):
-            report.evaluation(self.run, self.manifest, probabilities, labels, scores)
+            report.evaluation(
+                self.run, photos, self.manifest.classes, probabilities, labels, scores
+            )
         return scores
 
     def save(self, extractor: Extractor) -> None:

@@ -135,3 +135,14 @@ def count_correct(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Count rows of (n, classes) scores whose largest is the label's."""
     hits = tf.equal(tf.argmax(scores, 1, output_type=tf.int32), labels)
     return tf.reduce_sum(tf.cast(hits, tf.float32))
+
+
+def predict(model: keras.Model, feed: Feed) -> np.ndarray:
+    """Return (n, classes) float32 probabilities of a feed's photos in order, views averaged."""
+    compute = tf.function(lambda x: tf.exp(log_probabilities(model, x)), reduce_retracing=True)
+    parts = []
+    for features, _ in feed.ordered():
+        step = max(1, 2**24 // int(np.prod(feed.shape)))  # at most 64 MiB of float32 at once
+        for start in range(0, features.shape[1], step):
+            parts.append(compute(features[:, start : start + step]).numpy())
+    return np.concatenate(parts)

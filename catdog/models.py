@@ -86,7 +86,7 @@ def resolve(
     """
     if asked.endswith(".keras") or (os.sep in asked and not asked.startswith("models:/")):
         return _file(Path(asked).expanduser())
-    tracker = _open_store(uri, experiment)
+    tracker = open_store(uri, experiment)
     try:
         return _Search(asked, tracker, folder).result()
     except MlflowException as error:
@@ -103,7 +103,12 @@ class _ReadOnly(Tracker):
         return super()._experiment(name, local) if there else ""
 
 
-def _open_store(uri: str | None, experiment: str) -> Tracker:
+def open_store(uri: str | None, experiment: str) -> Tracker:
+    """Open a store to read from it: neither store nor experiment is made.
+
+    Raises:
+        ConfigError: it is not there.
+    """
     default = f"sqlite:///{paths.root()}/mlruns/mlflow.db"
     address = uri or os.environ.get("MLFLOW_TRACKING_URI") or default
     local = address.startswith("sqlite:///")

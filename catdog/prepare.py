@@ -12,10 +12,32 @@ from catdog.settings import Settings
 from catdog.weights import Weights
 
 
+def photos(settings: Settings, progress: Progress, kept: Kept | None = None) -> Manifest:
+    """Find the photos; set the threads for what comes.
+
+    Args:
+        settings: All choices.
+        progress: Hears of unpacking, drawing and checking.
+        kept: What earlier trials of this process found.
+
+    Raises:
+        ConfigError: ``features.dir`` cannot be written.
+        DataError: there are no usable photos.
+    """
+    runtime.configure(settings.threads)
+    cache = Path(settings.features.dir).expanduser()
+    data.require_writable(cache)
+    return (kept or Kept()).get(
+        "manifest",
+        (repr(settings.data), cache),
+        lambda: data.prepare(settings.data, cache, progress, settings.threads),
+    )
+
+
 def photos_and_weights(
     settings: Settings, progress: Progress, kept: Kept | None = None
 ) -> tuple[Manifest, Weights]:
-    """Find the photos and the backbone's weights; set the threads for what comes.
+    """Find the photos, as ``photos`` does, and the backbone's weights.
 
     Args:
         settings: All choices.
@@ -27,23 +49,16 @@ def photos_and_weights(
         DataError: there are no usable photos.
     """
     kept, choice = kept or Kept(), settings.backbone
-    runtime.configure(settings.threads)
-    cache = Path(settings.features.dir).expanduser()
-    data.require_writable(cache)
-    manifest = kept.get(
-        "manifest",
-        (repr(settings.data), cache),
-        lambda: data.prepare(settings.data, cache, progress, settings.threads),
-    )
+    manifest = photos(settings, progress, kept)
     found = kept.get(
         "weights",
-        (choice, cache),
+        (choice, settings.features.dir),
         lambda: weights.resolve(
             choice.name,
             alpha=choice.alpha,
             weights=choice.weights,
             source=choice.weights_source,
-            cache_dir=cache,
+            cache_dir=Path(settings.features.dir).expanduser(),
             notify=progress.note,
         ),
     )

@@ -11,10 +11,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from catdog import evaluate, logged_model, origin, pages, pipeline, plots
+from catdog import evaluation_plots, logged_model, origin, pages, pipeline, plots, scoring
 from catdog.fit import Fitted
 from catdog.lr_range import Curve
-from catdog.manifest import Manifest
+from catdog.manifest import Manifest, Photo
 from catdog.origin import Commit, Origin
 from catdog.settings import OPTIMIZER_KEYS, Settings
 from catdog.tracking import Run
@@ -82,7 +82,7 @@ def conclude(
     manifest: Manifest,
     source: Origin,
     fitted: Fitted,
-    scores: evaluate.Scores | None,
+    scores: scoring.Scores | None,
 ) -> None:
     """Put the result into the run's description; a training that was given up has no test."""
     ran = len(fitted.history["lr"])
@@ -183,16 +183,16 @@ def training(run: Run, fitted: Fitted, *, html: bool = True) -> None:
 
 def evaluation(
     run: Run,
-    manifest: Manifest,
+    photos: Sequence[Photo],
+    classes: Sequence[str],
     probabilities: np.ndarray,
     labels: np.ndarray,
-    scores: evaluate.Scores,
+    scores: scoring.Scores,
 ) -> None:
     """Log the test: metrics, predictions, confusion matrix, worst mistakes."""
     figures = dataclasses.asdict(scores)
     run.metrics({f"test/{k}": v for k, v in figures.items() if np.isfinite(v)})
-    photos, classes = manifest.of("test"), manifest.classes
-    worst = evaluate.worst_mistakes(probabilities, labels)
+    worst = scoring.worst_mistakes(probabilities, labels)
     said = probabilities.argmax(1)
     captions = [
         f"{classes[labels[i]]}, said {classes[said[i]]} {probabilities[i].max():.2f}\n"
@@ -202,16 +202,14 @@ def evaluation(
     wrong = int((said != labels).sum())
     with run.folder("evaluation") as place:
         names = [photo.path for photo in photos]
-        evaluate.write_predictions(
-            place / "predictions.csv", names, classes, labels, probabilities
-        )
-        plots.confusion_png(
+        scoring.write_predictions(place / "predictions.csv", names, classes, labels, probabilities)
+        evaluation_plots.confusion_png(
             place / "confusion_matrix.png",
-            matrix=evaluate.confusion(probabilities, labels),
+            matrix=scoring.confusion(probabilities, labels),
             classes=classes,
             title=f"Test: {len(labels)} photos, accuracy {scores.accuracy:.4f}",
         )
-        plots.mistakes_png(
+        evaluation_plots.mistakes_png(
             place / "mistakes.png",
             photos=[pipeline.thumbnail(photos[i]) for i in worst],
             captions=captions,

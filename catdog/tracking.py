@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from filelock import FileLock  # noqa: E402
 from mlflow.entities import (  # noqa: E402
     Dataset,
     DatasetInput,
+    LoggedModelInput,
     Metric,
     Param,
     RunTag,
@@ -121,6 +123,17 @@ class Tracker:
         run = self.create(name, {**tags, owners.OWNER: owners.mine()})
         run.watch_system()
         return run
+
+    @contextlib.contextmanager
+    def recorded(self, name: str, tags: Mapping[str, str]) -> Iterator[Run]:
+        """Yield a started run that is ended whatever happens."""
+        run = self.start(name, tags)
+        try:
+            yield run
+        except BaseException as error:
+            run.fail(error)
+            raise
+        run.end("FINISHED")
 
     def create(self, name: str, tags: Mapping[str, str]) -> Run:
         """Create a run, RUNNING until it is ended, whose owners are the caller's business."""
@@ -248,7 +261,7 @@ class Run:
             self.client.log_batch(self.run_id, params=shown[start : start + 100])
 
     def tags(self, values: Mapping[str, str]) -> None:
-        """Set tags."""
+        """Set tags, if there are any."""
         self.client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in values.items()])
 
     def drop_tags(self, keys: Iterable[str]) -> None:
@@ -308,6 +321,22 @@ class Run:
         if not self.has(path):
             raise FileNotFoundError(f"{path} of run {self.run_id}")
         return Path(self.client.download_artifacts(self.run_id, path, str(folder)))
+
+    def text(self, path: str) -> str:
+        """Return the content of an artifact.
+
+        Raises:
+            FileNotFoundError: the run has none of this name.
+        """
+        with tempfile.TemporaryDirectory() as scratch:
+            return self.download(path, Path(scratch)).read_text("utf-8")
+
+    def uses_model_of(self, run_id: str) -> None:
+        """Tell MLflow that this run is about the models that another one logged, if any."""
+        outputs = self.client.get_run(run_id).outputs
+        used = [LoggedModelInput(o.model_id) for o in outputs.model_outputs] if outputs else []
+        if used:
+            self.client.log_inputs(self.run_id, models=used)
 
     def local_artifacts(self) -> Path | None:
         """Return the run's artifact folder if it is on this machine's disk."""
@@ -371,6 +400,13 @@ class Run:
         with contextlib.suppress(MlflowException):  # a broken store must not hide the error
             self.flush()
         self.client.set_terminated(self.run_id, status=status)
+
+    def fail(self, error: BaseException) -> None:
+        """End the run as KILLED if a person or the system wanted it so, else as FAILED."""
+        text = "".join(traceback.format_exception(error))
+        with contextlib.suppress(OSError), self.folder("error") as place:
+            (place / "traceback.txt").write_text(text)
+        self.end("KILLED" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "FAILED")
 
 
 def requirements() -> list[str]:

@@ -128,8 +128,7 @@ def with_best(words: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: there is no such study, or it has no best trial.
     """
-    named = dict(word.lstrip("+").split("=", 1) for word in words if "=" in word)
-    named = {key: value.strip("'\"") for key, value in named.items()}
+    named = command.named(words)
     if not any(word.startswith("+best=") for word in words):
         return list(words)
     from catdog import best

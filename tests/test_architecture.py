@@ -20,12 +20,13 @@ section settings keys
 formats drawing demo photos archive datasets manifest data
 decode augment pipeline
 torch_weights weights prepare backbone head model optimizer
-store features feed loop fit lr_range parts evaluate
-figures plots pages study study_plots
-tracking served logged_model report experiment best models classifier explain answers
+store features feed loop fit lr_range parts scoring confidence breakdown
+figures canvas plots evaluation_plots pages study study_plots
+tracking earlier served logged_model report evaluation experiment best models classifier explain
+answers
 searches console command
 study_note preflight suggest trial study_run
-server studies train sweep predict ui cli
+server studies train sweep predict evaluate ui cli
 """.split()
 
 # Library, or part of one as the code writes it: the rooms that may know it.
@@ -35,13 +36,14 @@ LIVES_IN = {
     "keras.applications": "backbone",
     "tensorflow_datasets": "datasets",
     "h5py": "weights torch_weights",
-    "sklearn": "evaluate",
-    "matplotlib": "plots study_plots",
+    "sklearn": "scoring breakdown",
+    "scipy": "confidence",
+    "matplotlib": "canvas plots evaluation_plots study_plots",
     "plotly": "pages",
     "mlflow": "tracking served",
     "psutil": "owners",
     "hydra": "command train",
-    "omegaconf": "command train suggest study_run",
+    "omegaconf": "command train suggest evaluate study_run",
     "rich": "console",
     "optuna": "study_plots train",
     "torch": "",

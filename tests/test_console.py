@@ -58,9 +58,9 @@ def test_a_complaint_is_one_message_on_stderr(capsys) -> None:
 
 @pytest.mark.tensorflow
 def test_the_closing_table_has_every_figure_and_a_command_to_paste(capsys, monkeypatch) -> None:
-    from catdog.evaluate import Scores
     from catdog.experiment import Outcome
     from catdog.fit import METRICS, Fitted
+    from catdog.scoring import Scores
 
     monkeypatch.setenv("COLUMNS", "40")
     history = {name: [0.5, 0.25, 0.375] for name in METRICS}

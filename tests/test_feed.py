@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from test_backbone import build, enliven
 from test_features import ensure, photos, tiny, values  # noqa: F401
 
-from catdog import backbone, evaluate, feed, fit, head, optimizer, pipeline
+from catdog import backbone, feed, fit, head, loop, optimizer, pipeline
 from catdog.features import Extractor, FeatureSet
 from catdog.feed import Live, Resident, Streamed
 from catdog.loop import Steps
@@ -186,10 +186,10 @@ def test_cache_and_stream_are_alike(tmp_path, photos, built, dtype, tolerance): 
     live, resident = Live(extractor, photos), Resident(held)
     streamed = Streamed(held, 3 * values(held)[0].nbytes)
     trained = {source: _trained(source) for source in (live, resident)}
-    expected = evaluate.predict(trained[live], live)
+    expected = loop.predict(trained[live], live)
     assert np.ptp(expected[:, 0]) > 0.05
     for source in (live, resident, streamed):
-        found = evaluate.predict(trained[resident], source)
+        found = loop.predict(trained[resident], source)
         np.testing.assert_allclose(found, expected, atol=tolerance)
 
 

@@ -15,7 +15,7 @@ from test_backbone import build, enliven
 from test_features import ensure
 from test_pipeline import drawn, shown
 
-from catdog import backbone, evaluate, fit, head, model, optimizer, pipeline
+from catdog import backbone, fit, head, loop, model, optimizer, pipeline
 from catdog.features import Extractor
 from catdog.feed import Resident
 from catdog.loop import Steps
@@ -104,7 +104,7 @@ def saved(folder, photos, built):
         fit.fit(steps, feed, feed, epochs=2, rng=np.random.default_rng(0))
         whole = model.stitch(layers, extractor.prefix, trained, features_dtype=dtype)
         whole.save(folder / f"{i}.keras")
-        made.append(Saved(folder / f"{i}.keras", evaluate.predict(trained, feed), whole))
+        made.append(Saved(folder / f"{i}.keras", loop.predict(trained, feed), whole))
     return made
 
 

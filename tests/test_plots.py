@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 from numpy.typing import NDArray
 
-from catdog import figures, pages, plots
+from catdog import evaluation_plots, figures, pages, plots
 from catdog.figures import Point
 
 LR = np.logspace(-6, 0, 60)
@@ -300,14 +300,16 @@ def test_confusion_matrix(tmp_path: Path, k: int) -> None:
     matrix[-1] = 0
     names = [f"a rather long $_^$ number {index}" for index in range(k)]
     path = tmp_path / "a.png"
-    plots.confusion_png(path, matrix=matrix, classes=names, title="t")
+    evaluation_plots.confusion_png(path, matrix=matrix, classes=names, title="t")
     height, width = imread(path).shape[:2]
     assert 700 < width <= 1250 and 600 < height <= 1250
 
 
 def test_mistakes_differ_in_color_from_right_answers(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    plots.confusion_png(path, matrix=np.array([[90, 10], [0, 0]]), classes=["a", "b"], title="t")
+    evaluation_plots.confusion_png(
+        path, matrix=np.array([[90, 10], [0, 0]]), classes=["a", "b"], title="t"
+    )
     pixels = imread(path)[..., :3].reshape(-1, 3)
     colors, counts = np.unique((255 * pixels).round(), axis=0, return_counts=True)
     red, _, blue = colors[counts > 10_000].T
@@ -320,7 +322,7 @@ def test_mistakes_of_any_number_and_shape(tmp_path: Path, count: int) -> None:
     photos = [np.full(shapes[index % 4], 9, np.uint8) for index in range(count)]
     captions = [f"cat, said $_^$ 0.98\ncat.{index}\udcff" + "x" * 90 for index in range(count)]
     path = tmp_path / "a.png"
-    plots.mistakes_png(path, photos=photos, captions=captions, title="t")
+    evaluation_plots.mistakes_png(path, photos=photos, captions=captions, title="t")
     image = imread(path)
     assert image.shape[1] == 990
     assert image.shape[0] <= 1230  # five rows at most
@@ -348,9 +350,9 @@ def test_page_shows_names_as_they_are(tmp_path: Path) -> None:
 
 def test_imports_stay_light(tmp_path: Path) -> None:
     code = """
-import sys, catdog.pages, catdog.plots
+import sys, catdog.pages, catdog.plots, catdog.evaluation_plots
 heavy = {"matplotlib", "plotly"} & set(sys.modules)
-catdog.plots.mistakes_png(sys.argv[1], photos=[], captions=[], title="t")
+catdog.evaluation_plots.mistakes_png(sys.argv[1], photos=[], captions=[], title="t")
 heavy |= {"matplotlib.pyplot", "plotly", "tensorflow", "pandas"} & set(sys.modules)
 sys.exit(", ".join(heavy) or 0)
 """

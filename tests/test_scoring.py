@@ -8,7 +8,7 @@ import pytest
 from test_feed import part, stored
 from test_loop import model, softmax
 
-from catdog import evaluate, head
+from catdog import head, loop, scoring
 from catdog.feed import Resident, Streamed
 
 pytestmark = pytest.mark.tensorflow
@@ -34,7 +34,7 @@ def two(*of_second):
     ],
 )
 def test_ece(probabilities, labels, ece):
-    found = evaluate.expected_calibration_error(probabilities, np.array(labels))
+    found = scoring.expected_calibration_error(probabilities, np.array(labels))
     assert found == pytest.approx(ece, abs=1e-9)
 
 
@@ -58,31 +58,31 @@ def test_ece(probabilities, labels, ece):
     ],
 )
 def test_auc(probabilities, labels, auc):
-    scores = evaluate.score(np.array(probabilities, np.float32), np.array(labels))
+    scores = scoring.score(np.array(probabilities, np.float32), np.array(labels))
     assert scores.auc == pytest.approx(auc, nan_ok=True)
 
 
 def test_loss_and_accuracy():
     probabilities = np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [1, 0, 0]], np.float32)
-    scores = evaluate.score(probabilities, np.array([0, 1, 0]))
+    scores = scoring.score(probabilities, np.array([0, 1, 0]))
     assert scores.loss == pytest.approx(-(math.log(0.7) + math.log(0.3)) / 3, rel=1e-6)
     assert scores.accuracy == pytest.approx(2 / 3)
-    certain = evaluate.score(np.array([[1, 0]], np.float32), np.array([1]))
+    certain = scoring.score(np.array([[1, 0]], np.float32), np.array([1]))
     assert 80 < certain.loss < 90
 
 
 def test_confusion_rows_are_true():
     probabilities = np.eye(3)[[0, 0, 1, 1]]
-    table = evaluate.confusion(probabilities, np.array([0, 1, 1, 1]))
+    table = scoring.confusion(probabilities, np.array([0, 1, 1, 1]))
     np.testing.assert_array_equal(table, [[1, 0, 0], [1, 2, 0], [0, 0, 0]])
 
 
 def test_worst_mistakes_come_first():
     probabilities = two(0.9, 0.2, 0.6, 0.99, 0.1, 0.9)
     labels = np.array([0, 0, 0, 1, 1, 0])
-    assert list(evaluate.worst_mistakes(probabilities, labels)) == [0, 4, 5, 2]
-    assert list(evaluate.worst_mistakes(probabilities, labels, most=2)) == [0, 4]
-    assert len(evaluate.worst_mistakes(probabilities[3:4], labels[3:4])) == 0
+    assert list(scoring.worst_mistakes(probabilities, labels)) == [0, 4, 5, 2]
+    assert list(scoring.worst_mistakes(probabilities, labels, most=2)) == [0, 4]
+    assert len(scoring.worst_mistakes(probabilities[3:4], labels[3:4])) == 0
 
 
 def test_csv_holds_every_float32(tmp_path):
@@ -91,7 +91,7 @@ def test_csv_holds_every_float32(tmp_path):
     names = [f'cat, "{i}"/ö.jpg' for i in range(200)]
     labels = rng.integers(0, 3, 200)
     path = tmp_path / "predictions.csv"
-    evaluate.write_predictions(path, names, ["a", "b", "c"], labels, probabilities)
+    scoring.write_predictions(path, names, ["a", "b", "c"], labels, probabilities)
     with path.open(newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
     assert header == ["path", "label", "class", "probability", "a", "b", "c"]
@@ -109,7 +109,7 @@ def test_predictions_are_mean_probabilities(tmp_path, views, ram):
     rows = np.random.default_rng(0).normal(size=(3, 50, 6)).astype(np.float16)
     held = part(stored(tmp_path, rows, np.zeros(50)), 50, views)
     net = model(dropout=0.5)
-    found = evaluate.predict(net, Streamed(held, ram) if ram else Resident(held))
+    found = loop.predict(net, Streamed(held, ram) if ram else Resident(held))
     each = [softmax(net(x.astype(np.float32)).numpy()) for x in rows[:views]]
     np.testing.assert_allclose(found, np.mean(each, 0), rtol=1e-4)
     assert (found.dtype, found.shape) == (np.float32, (50, 3))
@@ -121,5 +121,5 @@ def test_wide_features_are_predicted_piece_by_piece(tmp_path):
     rows[0, :, 0] = np.arange(9)
     net = head.build(rows.shape[2:], 2)
     kernel = net.weights[0].numpy()
-    found = evaluate.predict(net, Resident(stored(tmp_path, rows, np.zeros(9))))
+    found = loop.predict(net, Resident(stored(tmp_path, rows, np.zeros(9))))
     np.testing.assert_allclose(found, softmax(rows[0, :, :1] @ kernel[:1]), rtol=1e-5)

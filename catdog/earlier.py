@@ -1,0 +1,70 @@
+"""What a logged run says of itself: its choices, its photos, its answers to the test photos."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import yaml
+
+from catdog.errors import ConfigError
+from catdog.tracking import Run
+
+
+def overrides(run: Run) -> list[str]:
+    """Return what was named on the command line; of a trial, the swept values too.
+
+    Raises:
+        ConfigError: it is no run of catdog's.
+    """
+    return [str(word) for word in yaml.safe_load(_text(run, "config/overrides.yaml"))]
+
+
+def splits(run: Run) -> dict[str, str]:
+    """Return ``train``, ``val`` or ``test`` by the SHA-256 of the run's photos.
+
+    Raises:
+        ConfigError: it is no run of catdog's.
+    """
+    rows = csv.DictReader(io.StringIO(_text(run, "data/manifest.csv")))
+    return {row["sha256"]: row["split"] for row in rows}
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A run's answers to its test photos.
+
+    Attributes:
+        labels: True class by the photo's path.
+        said: Predicted class by the photo's path.
+    """
+
+    labels: dict[str, str]
+    said: dict[str, str]
+
+    def right(self, photos: Sequence[str]) -> np.ndarray:
+        """Return (n,) bool: which of some photos it has right."""
+        return np.array([self.said[photo] == self.labels[photo] for photo in photos], bool)
+
+
+def answers(run: Run) -> Answers:
+    """Return what a run predicted for its test photos.
+
+    Raises:
+        ConfigError: the run was not evaluated.
+    """
+    rows = list(csv.DictReader(io.StringIO(_text(run, "evaluation/predictions.csv"))))
+    return Answers(
+        {row["path"]: row["label"] for row in rows}, {row["path"]: row["class"] for row in rows}
+    )
+
+
+def _text(run: Run, path: str) -> str:
+    try:
+        return run.text(path)
+    except FileNotFoundError:
+        found = f"the run has no {path}, so it is none that catdog has trained to the end"
+        raise ConfigError("run", run.run_id, found) from None

@@ -1,0 +1,150 @@
+"""What an evaluation finds, and what it logs: figures with intervals, tables, pictures."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from catdog import breakdown, confidence, evaluation_plots, report, scoring
+from catdog.breakdown import ClassRow
+from catdog.confidence import Interval
+from catdog.manifest import Manifest, Photo
+from catdog.photos import write_atomically
+from catdog.progress import Progress
+from catdog.scoring import Scores
+from catdog.settings import Settings
+from catdog.tracking import Run
+
+
+@dataclass(frozen=True)
+class Findings:
+    """How good a model is on some photos.
+
+    Attributes:
+        photos: How many.
+        scores: Loss, accuracy, AUC, ECE.
+        intervals: 95 % interval by figure: Wilson's of the accuracy, the bootstrap's of the rest.
+        classes: One row per class.
+    """
+
+    photos: int
+    scores: Scores
+    intervals: Mapping[str, Interval]
+    classes: Sequence[ClassRow]
+
+    def shown(self, figure: str) -> str:
+        """Return a figure with its interval as text."""
+        low, high = self.intervals[figure]
+        value = getattr(self.scores, figure)
+        return "undefined" if math.isnan(value) else f"{value:.4f}  ({low:.4f} to {high:.4f})"
+
+    def summary(self) -> dict[str, str]:
+        """Return all figures as text, by what a person calls them."""
+        names = {"accuracy": "accuracy", "loss": "loss", "AUC": "auc", "ECE": "ece"}
+        return {name: self.shown(figure) for name, figure in names.items()}
+
+
+def find(
+    probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str], progress: Progress
+) -> Findings:
+    """Score predictions.
+
+    Args:
+        probabilities: (n, classes), n > 0.
+        labels: (n,) int.
+        classes: Names.
+        progress: Hears of the resampling.
+    """
+    right = int((probabilities.argmax(1) == labels).sum())
+    with progress.track("Bootstrap", confidence.RESAMPLES) as advance:
+        drawn = confidence.bootstrap(probabilities, labels, advance=advance)
+    intervals = {"accuracy": confidence.wilson(right, len(labels)), **drawn}
+    return Findings(
+        len(labels),
+        scoring.score(probabilities, labels),
+        intervals,
+        breakdown.by_class(probabilities, labels, classes),
+    )
+
+
+def describe(
+    run: Run,
+    settings: Settings,
+    manifest: Manifest,
+    findings: Findings,
+    title: str,
+    command: str,
+) -> None:
+    """Log what was asked, about which photos, and the answer in a few lines."""
+    counts = {"evaluated": findings.photos, "classes": list(manifest.classes)}
+    source = json.dumps({"path": str(manifest.root)})
+    run.dataset(settings.data.name, manifest.digest, json.dumps(counts), source)
+    run.params(
+        {
+            **{f"data.{key}": value for key, value in dataclasses.asdict(settings.data).items()},
+            "data.digest": manifest.digest,
+            "evaluation.tta": settings.evaluation.tta,
+            "evaluation.photos": findings.photos,
+        }
+    )
+    lines = [
+        f"**Question**: how good is {title}?",
+        f"**Data**: {settings.data.name}, {findings.photos:,} photos",
+        f"**Result**: accuracy **{findings.shown('accuracy')}**, loss {findings.shown('loss')}",
+    ]
+    run.tags({report.NOTE: "  \n".join(lines) + f"\n\nRepeat it with\n\n    {command}\n"})
+
+
+def log(
+    run: Run,
+    findings: Findings,
+    photos: Sequence[Photo],
+    classes: Sequence[str],
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+) -> None:
+    """Log everything.
+
+    Args:
+        run: An evaluation's.
+        findings: From ``find``.
+        photos: What was asked about.
+        classes: Names, in the model's order.
+        probabilities: (n, classes).
+        labels: (n,) int.
+    """
+    report.evaluation(run, photos, classes, probabilities, labels, findings.scores)
+    for figure, (low, high) in findings.intervals.items():
+        ends = {f"test/{figure}_low": low, f"test/{figure}_high": high}
+        run.metrics({name: value for name, value in ends.items() if math.isfinite(value)})
+    with run.folder("evaluation") as place:
+        _write(place / "classes.csv", findings.classes)
+        _write(place / "thresholds.csv", breakdown.thresholds(probabilities, labels, classes))
+        _write(place / "coverage.csv", breakdown.coverage(probabilities, labels))
+        bins = breakdown.reliability(probabilities, labels)
+        _write(place / "reliability.csv", bins)
+        evaluation_plots.reliability_png(
+            place / "reliability.png",
+            bins=bins,
+            title=f"Calibration on {len(labels)} photos",
+            note=f"ECE {findings.shown('ece')}; dashed: as sure as it should be; bars: 95 %",
+        )
+
+
+def _write(path: Path, rows: Sequence[NamedTuple]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(rows[0]._fields)
+    for row in rows:
+        shown = (f"{value:.6g}" if isinstance(value, float) else value for value in row)
+        writer.writerow(shown)
+    write_atomically(path, text.getvalue().encode())
