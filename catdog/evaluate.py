@@ -61,7 +61,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="catdog-") as scratch:
         with command.one_message():
             model = _model(options.model, command.named(words), Path(scratch))
-        sys.argv[1:] = [*_own(model.overrides, words), *words]
+        sys.argv[1:] = [*own(model.overrides, words), *words]
         typed = ["python", "-m", "catdog.evaluate", "--model", options.model]
         typed += ["--split", options.split] if options.split != "unseen" else []
         typed += [command.absolute(word) for word in words]
@@ -100,7 +100,7 @@ def _model(asked: str, named: Mapping[str, str], scratch: Path) -> Model:
     return Model(asked, found, earlier.overrides(run), earlier.splits(run))
 
 
-def _own(overrides: Sequence[str], words: Sequence[str]) -> list[str]:
+def own(overrides: Sequence[str], words: Sequence[str]) -> list[str]:
     """Return the overrides of the model's run that still hold beside what is asked now."""
     now = set(command.named(words))
     dropped = ["tracking", "hydra"] + (["data"] if "data" in now else [])
@@ -118,15 +118,15 @@ def _evaluate(settings: Settings, model: Model, split: str, typed: str) -> None:
 
     progress, tracking, tta = console.Console(), settings.tracking, settings.evaluation.tta
     manifest = prepare.photos(settings, progress)
-    photos = _chosen(manifest, split, model, progress)
+    photos = chosen(manifest, split, model, progress)
     tracker = Tracker(uri=tracking.uri, experiment=tracking.experiment, root=paths.root())
     runtime.load_tensorflow()
     from catdog import classifier, evaluation
 
     loaded = classifier.load(model.named.path, model.named.classes or manifest.classes)
-    labels = _labels(photos, manifest.classes, loaded.classes)
+    labels = labels_of(photos, manifest.classes, loaded.classes)
     title = f"{model.named.title}, {split} photos of {settings.data.name}, tta {tta}"
-    with tracker.recorded(f"evaluation of {model.named.title}", _tags(model, typed)) as run:
+    with tracker.recorded(f"evaluation of {model.named.name}", _tags(model, typed)) as run:
         if model.named.run_id:
             run.uses_model_of(model.named.run_id)
         with progress.track("Predicting", len(photos)) as advance:
@@ -151,7 +151,7 @@ def _tags(model: Model, typed: str) -> dict[str, str]:
     return {key: value for key, value in known.items() if value}
 
 
-def _chosen(manifest: Manifest, split: str, model: Model, progress: Progress) -> list[Photo]:
+def chosen(manifest: Manifest, split: str, model: Model, progress: Progress) -> list[Photo]:
     """Return the photos to score.
 
     Raises:
@@ -175,7 +175,7 @@ def _chosen(manifest: Manifest, split: str, model: Model, progress: Progress) ->
     return photos
 
 
-def _labels(photos: Sequence[Photo], names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+def labels_of(photos: Sequence[Photo], names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
     """Return (n,) int labels in the model's order of classes.
 
     Raises:

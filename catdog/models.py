@@ -53,6 +53,7 @@ class Named:
         run_id: MLflow's id of the run that trained it, or empty.
         metric: The run's objective, or empty.
         value: The objective at the best epoch, or NaN.
+        name: The run's, or the file's.
     """
 
     path: Path
@@ -62,6 +63,7 @@ class Named:
     run_id: str = ""
     metric: str = ""
     value: float = math.nan
+    name: str = ""
 
 
 def resolve(
@@ -122,14 +124,14 @@ def _file(path: Path) -> Named:
         raise DataError(path, "there is no such file", "--model wants a .keras file, or best")
     beside = path.with_name("classes.json")
     if not beside.is_file():
-        return Named(path, str(path))
+        return Named(path, str(path), name=path.name)
     try:
         classes = json.loads(beside.read_text())
     except ValueError:
         classes = None
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise DataError(beside, "no JSON list of class names", "Mend it, or name --classes")
-    return Named(path, str(path), tuple(classes))
+    return Named(path, str(path), tuple(classes), name=path.name)
 
 
 class _Search:
@@ -256,6 +258,7 @@ class _Search:
             run_id,
             metric,
             value,
+            run.info.run_name,
         )
 
     def _saved(self, run_id: str, status: str) -> Path:

@@ -200,7 +200,11 @@ class Lab:
         """Start ``python -m catdog.train`` with some words; Hydra's folder is ``hydra/<name>``."""
         place = self.folder / "hydra" / name
         words = (*words, f"hydra.run.dir={place}", f"hydra.sweep.dir={place}")
-        command = [sys.executable, "-m", "catdog.train", *map(str, words)]
+        return self.command("train", *words, **env)
+
+    def command(self, module: str, *words: object, **env: str) -> subprocess.Popen[str]:
+        """Start ``python -m catdog.<module>`` with some words."""
+        command = [sys.executable, "-m", f"catdog.{module}", *map(str, words)]
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
         return subprocess.Popen(
