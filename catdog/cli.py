@@ -10,6 +10,7 @@ COMMANDS = {
     "sweep": "the searches in sweeps/; with a name, run one",
     "predict": "what a trained model says of photos, folders and zips",
     "evaluate": "how good a trained model is on photos, and how sure that is",
+    "suspects": "labels that may be wrong, and photos that are nearly the same",
     "suggest": "learning rates, from the LR range test alone",
     "ui": "browse runs in MLflow, with --optuna studies in Optuna's dashboard",
 }

@@ -17,8 +17,11 @@ from rich.text import Text
 from catdog.progress import Advance, Progress
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from catdog.breakdown import ClassRow
     from catdog.experiment import Outcome
+    from catdog.inspection import Inspection
     from catdog.searches import Search
 
 
@@ -94,6 +97,26 @@ def evaluated(
         shown = (f"{row.precision:.4f}", f"{row.recall:.4f}", f"{row.low:.4f} to {row.high:.4f}")
         table.add_row(Text(row.name), f"{row.photos:,}", *shown, f"{row.f1:.4f}")
     out.print(table)
+    out.print(Text(browse))
+
+
+def inspected(found: Inspection, folder: Path | None, browse: str, most: int = 10) -> None:
+    """Print the first suspects and near-duplicates, and where all of them are."""
+    out = RichConsole(width=200, highlight=False)
+    table = Table("label", "rather", "probability", "split", "photo", title_justify="left")
+    table.title = f"{len(found.suspects)} labels doubted"
+    for one in found.suspects[:most]:
+        sure = f"{one.probability_of_suggested:.4f}"
+        table.add_row(*map(Text, (one.label, one.suggested, sure, one.split, one.path)))
+    out.print(table)
+    table = Table("cosine", "splits", "photos", title_justify="left")
+    table.title = f"{len(found.duplicates)} near-duplicates, {found.straddling} across splits"
+    for pair in found.duplicates[:most]:
+        splits, both = f"{pair.first_split} {pair.second_split}", f"{pair.first}  {pair.second}"
+        table.add_row(f"{pair.similarity:.3f}", splits, Text(both))
+    out.print(table)
+    if folder:
+        out.print(Text(f"all of them, and pictures: {folder / 'suspects'}"))
     out.print(Text(browse))
 
 

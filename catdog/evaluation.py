@@ -10,12 +10,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from catdog import breakdown, confidence, evaluation_plots, report, scoring
-from catdog.breakdown import ClassRow
+from catdog.breakdown import Bin, ClassRow, CoverageRow, ThresholdRow
 from catdog.confidence import Interval
 from catdog.manifest import Manifest, Photo
 from catdog.photos import write_atomically
@@ -127,11 +127,13 @@ def log(
         ends = {f"test/{figure}_low": low, f"test/{figure}_high": high}
         run.metrics({name: value for name, value in ends.items() if math.isfinite(value)})
     with run.folder("evaluation") as place:
-        _write(place / "classes.csv", findings.classes)
-        _write(place / "thresholds.csv", breakdown.thresholds(probabilities, labels, classes))
-        _write(place / "coverage.csv", breakdown.coverage(probabilities, labels))
         bins = breakdown.reliability(probabilities, labels)
-        _write(place / "reliability.csv", bins)
+        thresholds = breakdown.thresholds(probabilities, labels, classes)
+        coverage = breakdown.coverage(probabilities, labels)
+        write_rows(place / "classes.csv", ClassRow, findings.classes)
+        write_rows(place / "thresholds.csv", ThresholdRow, thresholds)
+        write_rows(place / "coverage.csv", CoverageRow, coverage)
+        write_rows(place / "reliability.csv", Bin, bins)
         evaluation_plots.reliability_png(
             place / "reliability.png",
             bins=bins,
@@ -140,11 +142,11 @@ def log(
         )
 
 
-def _write(path: Path, rows: Sequence[NamedTuple]) -> None:
+def write_rows(path: Path, kind: type[NamedTuple], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Write a CSV of named tuples, numbers with six digits."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(rows[0]._fields)
+    writer.writerow(kind._fields)
     for row in rows:
-        shown = (f"{value:.6g}" if isinstance(value, float) else value for value in row)
-        writer.writerow(shown)
+        writer.writerow(f"{value:.6g}" if isinstance(value, float) else value for value in row)
     write_atomically(path, text.getvalue().encode())

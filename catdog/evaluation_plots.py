@@ -63,15 +63,21 @@ def confusion_png(
 
 
 def mistakes_png(
-    path: str | Path, *, photos: Sequence[NDArray[np.uint8]], captions: Sequence[str], title: str
+    path: str | Path,
+    *,
+    photos: Sequence[NDArray[np.uint8]],
+    captions: Sequence[str],
+    title: str,
+    nothing: str = "no mistakes on the test photos",
 ) -> None:
-    """Draw a grid of wrongly classified photos, each whole and with its caption.
+    """Draw a grid of photos, such as those wrongly classified, each whole and with its caption.
 
     Args:
         path: The PNG to write.
         photos: (h, w, 3) uint8 each, any size; the first 25 are drawn.
         captions: One per photo, of one or two lines; long lines lose their middle.
         title: Heading of the picture.
+        nothing: What to say if there is none.
     """
     shown = list(zip(photos, captions, strict=True))[:25]
     columns = 3 if len(shown) <= 3 else 4 if len(shown) <= 8 else 5
@@ -83,7 +89,7 @@ def mistakes_png(
     ax = add_axes(canvas, left=0, bottom=0, right=0, top=0)
     ax.set_axis_off()
     if not shown:
-        say(ax, 0.5, 0.4, "no mistakes on the test photos", ha="center", fontsize=16)
+        say(ax, 0.5, 0.4, nothing, ha="center", fontsize=16)
     for index, (photo, caption) in enumerate(shown):
         row, column = divmod(index, columns)
         left, side = 0.27 + column * cell, cell - 0.14

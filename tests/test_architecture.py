@@ -20,13 +20,13 @@ section settings keys
 formats drawing demo photos archive datasets manifest data
 decode augment pipeline
 torch_weights weights prepare backbone head model optimizer
-store features feed loop fit lr_range parts scoring confidence breakdown
+store features feed loop fit lr_range parts scoring confidence breakdown doubts
 figures canvas plots evaluation_plots pages study study_plots
-tracking earlier served logged_model report evaluation experiment best models classifier explain
-answers
+tracking earlier served logged_model report evaluation inspection experiment best models classifier
+explain answers
 searches console command
 study_note preflight suggest trial study_run
-server studies train sweep predict evaluate ui cli
+server studies train sweep predict evaluate suspects ui cli
 """.split()
 
 # Library, or part of one as the code writes it: the rooms that may know it.
@@ -36,14 +36,14 @@ LIVES_IN = {
     "keras.applications": "backbone",
     "tensorflow_datasets": "datasets",
     "h5py": "weights torch_weights",
-    "sklearn": "scoring breakdown",
+    "sklearn": "scoring breakdown doubts",
     "scipy": "confidence",
     "matplotlib": "canvas plots evaluation_plots study_plots",
     "plotly": "pages",
     "mlflow": "tracking served",
     "psutil": "owners",
     "hydra": "command train",
-    "omegaconf": "command train suggest evaluate study_run",
+    "omegaconf": "command train suggest evaluate suspects study_run",
     "rich": "console",
     "optuna": "study_plots train",
     "torch": "",

@@ -219,7 +219,7 @@ def test_a_registered_model_is_the_one_of_its_run(tracker: Tracker, resolve: Res
 def test_a_file_needs_no_store(tmp_path: Path) -> None:
     (tmp_path / "best.keras").touch()
     found = models.resolve("best.keras", folder=tmp_path, uri="http://127.0.0.1:9")
-    assert found == Named(Path("best.keras"), "best.keras")
+    assert found == Named(Path("best.keras"), "best.keras", name="best.keras")
     (tmp_path / "classes.json").write_text('["ape", "bee"]')
     assert models.resolve(str(tmp_path / "best.keras"), folder=tmp_path).classes == ("ape", "bee")
 
