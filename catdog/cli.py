@@ -9,6 +9,7 @@ COMMANDS = {
     "train": "one run, or several with -m; catdog train --help",
     "sweep": "the searches in sweeps/; with a name, run one",
     "predict": "what a trained model says of photos, folders and zips",
+    "repeat": "a run again, and whether its figures are the same to the last bit",
     "suggest": "learning rates, from the LR range test alone",
     "ui": "browse runs in MLflow, with --optuna studies in Optuna's dashboard",
 }

@@ -22,10 +22,10 @@ decode augment pipeline
 torch_weights weights prepare backbone head model optimizer
 store features feed loop fit lr_range parts evaluate
 figures plots pages study study_plots
-tracking served logged_model report experiment best models classifier explain answers
+tracking served logged_model report experiment best models compare classifier explain answers
 searches console command
 study_note preflight suggest trial study_run
-server studies train sweep predict ui cli
+server studies train sweep repeat predict ui cli
 """.split()
 
 # Library, or part of one as the code writes it: the rooms that may know it.
