@@ -11,6 +11,7 @@ COMMANDS = {
     "predict": "what a trained model says of photos, folders and zips",
     "evaluate": "how good a trained model is on photos, and how sure that is",
     "suspects": "labels that may be wrong, and photos that are nearly the same",
+    "repeat": "a run again, and whether its figures are the same to the last bit",
     "suggest": "learning rates, from the LR range test alone",
     "ui": "browse runs in MLflow, with --optuna studies in Optuna's dashboard",
 }

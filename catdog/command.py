@@ -59,8 +59,12 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
 def named(words: Sequence[str]) -> dict[str, str]:
     """Return the values of all overrides by key, as text without quotes."""
-    pairs = (word.lstrip("+").split("=", 1) for word in words if "=" in word)
-    return {key: value.strip("'\"") for key, value in pairs}
+    return {key_of(word): word.partition("=")[2].strip("'\"") for word in words if "=" in word}
+
+
+def key_of(word: str) -> str:
+    """Return what an override is about."""
+    return word.lstrip("+~").partition("=")[0]
 
 
 def absolute(override: str) -> str:

@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from catdog.breakdown import ClassRow
+    from catdog.compare import Difference, Reason
     from catdog.experiment import Outcome
     from catdog.inspection import Inspection
     from catdog.searches import Search
+
+MANY = 15
+"""How many reasons a table lists."""
 
 
 class Console(Progress):
@@ -118,6 +122,32 @@ def inspected(found: Inspection, folder: Path | None, browse: str, most: int = 1
     if folder:
         out.print(Text(f"all of them, and pictures: {folder / 'suspects'}"))
     out.print(Text(browse))
+
+
+def compared(
+    title: str, figures: int, differing: Sequence[Difference], reasons: Sequence[Reason]
+) -> None:
+    """Print which figures of a repeat are not the same, and why that may be."""
+    out, others = RichConsole(width=200, highlight=False), sum(d.differing for d in differing)
+    said = f"{title}: {figures - others} of {figures} figures are the same to the last bit"
+    out.print(said, markup=False)
+    if not differing:
+        return
+    table = Table("metric", "differ", "first at step", "then", "now", "at most by")
+    for one in differing:
+        apart = "missing" if math.isnan(one.largest) else f"{one.largest:.1e}"
+        points = f"{one.differing} of {one.points}"
+        table.add_row(one.metric, points, str(one.step), repr(one.then), repr(one.now), apart)
+    out.print(table)
+    if not reasons:
+        out.print("Code, photos, weights, settings, packages, machine and threads are the same.")
+        return
+    table = Table("what may be why", "then", "now")
+    for reason in reasons[:MANY]:
+        table.add_row(Text(reason.what), Text(reason.then), Text(reason.now))
+    out.print(table)
+    if len(reasons) > MANY:
+        out.print(f"and {len(reasons) - MANY} more packages and settings", markup=False)
 
 
 def suggest(suggestions: dict[str, float]) -> None:

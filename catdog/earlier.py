@@ -20,7 +20,9 @@ def overrides(run: Run) -> list[str]:
     Raises:
         ConfigError: it is no run of catdog's.
     """
-    return [str(word) for word in yaml.safe_load(_text(run, "config/overrides.yaml"))]
+    words = yaml.safe_load(_text(run, "config/overrides.yaml"))
+    # JSON writes a character beyond 16 bits as two, which YAML does not put together again
+    return [str(word).encode("utf-16", "surrogatepass").decode("utf-16") for word in words]
 
 
 def splits(run: Run) -> dict[str, str]:

@@ -107,8 +107,7 @@ def own(overrides: Sequence[str], words: Sequence[str]) -> list[str]:
     return [
         word
         for word in overrides
-        if (key := word.lstrip("+").split("=", 1)[0]) not in now
-        and key.split(".")[0] not in dropped
+        if (key := command.key_of(word)) not in now and key.split(".")[0] not in dropped
     ]
 
 

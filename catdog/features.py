@@ -24,13 +24,12 @@ from filelock import Timeout
 from catdog import decode, formats, pipeline
 from catdog.errors import ConfigError, DataError
 from catdog.manifest import Photo
+from catdog.origin import ARITHMETIC
 from catdog.photos import write_atomically
 from catdog.progress import Progress
 from catdog.store import Store
 
 FORMAT = 1
-ARITHMETIC = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_", "DNNL_")
-"""Environment variables, by prefix, that change the bits of a convolution."""
 SLICE = 16
 """Photos that pass the prefix at once, never more or fewer. Its activations are most of the
 memory, and oneDNN's last bits depend on the batch's size (1, 3, 7, 63 and 64 photos all differ),

@@ -106,10 +106,14 @@ class _ReadOnly(Tracker):
 
 
 def open_store(uri: str | None, experiment: str) -> Tracker:
-    """Open a store to read from it: neither store nor experiment is made.
+    """Return a store to look into, in which nothing is created.
+
+    Args:
+        uri: MLflow's tracking URI; null means the one that a training without it would use.
+        experiment: If there is none of this name, the tracker's ``experiment_id`` is empty.
 
     Raises:
-        ConfigError: it is not there.
+        ConfigError: there is no such store, or it does not answer.
     """
     default = f"sqlite:///{paths.root()}/mlruns/mlflow.db"
     address = uri or os.environ.get("MLFLOW_TRACKING_URI") or default
@@ -117,6 +121,28 @@ def open_store(uri: str | None, experiment: str) -> Tracker:
     if local and not Path(address.removeprefix("sqlite:///").split("?")[0]).is_file():
         raise ConfigError("tracking.uri", address, "no run was logged there yet", TRAIN)
     return _ReadOnly(uri=address, experiment=experiment, root=paths.root())
+
+
+def runs_of(tracker: Tracker, asked: str) -> Iterator[Any]:
+    """Yield the experiment's runs that fit a filter of MLflow's, the latest first."""
+    token: str | None = ""
+    while token is not None:
+        page = tracker.client.search_runs([tracker.experiment_id], asked, page_token=token or None)
+        yield from page
+        token = page.token or None
+
+
+def ids_beginning(letters: str, tracker: Tracker) -> list[str]:
+    """Return the ids of the experiment's runs that some letters begin, if they are enough."""
+    if not re.fullmatch(f"[0-9a-f]{{{LEAST_ID},31}}", letters):
+        return []
+    return [run.info.run_id for run in runs_of(tracker, f"attributes.run_id LIKE '{letters}%'")]
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first few names as a message shows them."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def _file(path: Path) -> Named:
@@ -150,12 +176,14 @@ class _Search:
             return self._of_run(self._asked)
         if not self._tracker.experiment_id:
             there = [one.name for one in self._client.search_experiments()]
-            found = f"no such experiment in {self._tracker.shown_uri}; there are: {_listed(there)}"
+            found = f"no such experiment in {self._tracker.shown_uri}; there are: {listed(there)}"
             raise ConfigError("tracking.experiment", self._tracker.experiment, found)
         return self._best() if self._asked == "best" else self._of_run(self._run_or_winner())
 
     def _best(self) -> Named:
-        trained = [run for run in self._runs(FINISHED) if run.data.tags.get(KIND) in KINDS]
+        trained = [
+            run for run in runs_of(self._tracker, FINISHED) if run.data.tags.get(KIND) in KINDS
+        ]
         if not trained:
             raise self._no(f"{self._where} has no finished run", TRAIN)
         objective = trained[0].data.params  # the latest
@@ -172,15 +200,6 @@ class _Search:
             if self._tracker.open(run_id).has(BEST):
                 return self._of_run(run_id, f"best of {among}: ")
         raise self._no(f"no run of {self._where} saved a model", TRAIN)
-
-    def _runs(self, asked: str) -> Iterator[Any]:
-        """Yield the experiment's runs, the latest first."""
-        here = [self._tracker.experiment_id]
-        token: str | None = ""
-        while token is not None:
-            page = self._client.search_runs(here, asked, page_token=token or None)
-            yield from page
-            token = page.token or None
 
     def _value(self, run: Any, metric: str) -> float:
         """Return a run's metric at its best epoch, or NaN."""
@@ -216,22 +235,16 @@ class _Search:
         }
         if self._asked in winners:
             return self._winner(self._asked, winners)
-        fitting = self._beginning()
+        fitting = ids_beginning(self._asked, self._tracker)
         fitting += [name for name in winners if self._asked and name.startswith(self._asked)]
         if len(fitting) == 1:
             return self._winner(fitting[0], winners) if fitting[0] in winners else fitting[0]
         if fitting:
             raise self._no(f"{len(fitting)} runs and studies of {self._where} begin so: "
-                           f"{_listed(fitting)}", f"--model {fitting[0]}")  # fmt: skip
+                           f"{listed(fitting)}", f"--model {fitting[0]}")  # fmt: skip
         near = difflib.get_close_matches(self._asked, winners, n=SHOWN, cutoff=0.5)
-        hint = f"; the nearest study: {_listed(near)}" if near else ""
+        hint = f"; the nearest study: {listed(near)}" if near else ""
         raise self._no(f"no run, study or .keras file of this name; looked in {self._where}{hint}")
-
-    def _beginning(self) -> list[str]:
-        """Return the ids of the runs that the asked word begins."""
-        if not re.fullmatch(f"[0-9a-f]{{{LEAST_ID},31}}", self._asked):
-            return []
-        return [run.info.run_id for run in self._runs(f"attributes.run_id LIKE '{self._asked}%'")]
 
     def _winner(self, name: str, winners: Mapping[str, str]) -> str:
         if not winners[name]:
@@ -274,8 +287,3 @@ class _Search:
 
     def _no(self, found: str, fix: str = "--model best") -> ConfigError:
         return ConfigError("--model", self._asked, found, "" if fix.endswith(self._asked) else fix)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

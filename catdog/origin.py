@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
@@ -18,6 +19,9 @@ DIFF = (
     "--unified=3", "HEAD"
 )  # fmt: skip
 """A patch that ``git apply`` takes, whatever the person's own settings of git."""
+
+ARITHMETIC = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_", "DNNL_")
+"""Environment variables, by prefix, that change the bits of a convolution."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ def run_tags(source: Origin, state: Commit | None = None) -> dict[str, str]:
         "catdog.command": source.command,
         "catdog.commit": state.sha,
         "catdog.dirty": str(state.dirty).lower() if state.sha else "",
+        "catdog.threads": str(threads()),
         "mlflow.source.git.commit": state.sha,
         "mlflow.source.name": "catdog.train",
         "mlflow.note.content": f"Repeat it with\n\n    {source.command}\n",
@@ -95,11 +100,27 @@ def _git(folder: Path, *words: str) -> str:
 
 @functools.cache
 def environment() -> str:
-    """Return Python, platform and every installed distribution, one a line."""
+    """Return what decides a run's last bits: the machine, and every distribution, one a line."""
     installed = {d.metadata["Name"]: d.version for d in metadata.distributions()}
     lines = [f"{name}=={version}" for name, version in sorted(installed.items(), key=_by_name)]
-    system = f"# Python {sys.version.split()[0]}, {platform.platform()}, {os.cpu_count()} cores"
-    return "\n".join([system, *lines, ""])
+    python = f"# Python {sys.version.split()[0]}, {platform.platform()}, {os.cpu_count()} cores"
+    arithmetic = (f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith(ARITHMETIC))
+    return "\n".join([", ".join([python, _processor(), *arithmetic]), *lines, ""])
+
+
+def threads() -> int:
+    """Return how many threads TensorFlow computes with: as many as it is told, or may."""
+    told = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    return int(told) if told.isdecimal() and int(told) else len(os.sched_getaffinity(0))
+
+
+def _processor() -> str:
+    """Return the processor's name: another one may have other instructions, and other bits."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
 
 
 def _by_name(item: tuple[str, str]) -> str:

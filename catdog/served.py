@@ -26,6 +26,15 @@ def _module(path):
     return module
 
 
+class Refused(MlflowException):
+    """What is wrong with the given photos, in a sentence."""
+
+    def serialize_as_json(self):
+        """Return it as it was raised: MLflow's server has put all that was sent before it."""
+        self.message = str(self)
+        return super().serialize_as_json()
+
+
 class PhotoClassifier(PythonModel):
     """Classifies uint8 photo arrays, or base64 photos in a column ``image``."""
 
@@ -84,7 +93,7 @@ class PhotoClassifier(PythonModel):
 def _checked(array):
     if array.ndim == 3:
         array = array[None]
-    if array.ndim != 4 or array.shape[-1] != 3 or not len(array):
+    if array.ndim != 4 or array.shape[-1] != 3 or not array.size:
         raise _refuse(f"expected photos of shape (N, height, width, 3), got {array.shape}")
     if array.dtype.kind not in "iu":
         raise _refuse(f"expected uint8 photos from 0 to 255, got {array.dtype}")
@@ -94,7 +103,7 @@ def _checked(array):
 
 
 def _refuse(message):
-    return MlflowException.invalid_parameter_value(message)
+    return Refused.invalid_parameter_value(message)
 
 
 set_model(PhotoClassifier())

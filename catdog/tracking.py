@@ -329,7 +329,7 @@ class Run:
             FileNotFoundError: the run has none of this name.
         """
         with tempfile.TemporaryDirectory() as scratch:
-            return self.download(path, Path(scratch)).read_text("utf-8")
+            return self.download(path, Path(scratch)).read_text("utf-8", "replace")
 
     def uses_model_of(self, run_id: str) -> None:
         """Tell MLflow that this run is about the models that another one logged, if any."""

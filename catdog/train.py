@@ -18,8 +18,8 @@ from catdog.settings import Tracking
 from hydra_plugins.optuna_workers import current_trial
 
 if TYPE_CHECKING:
+    from catdog.experiment import Outcome
     from catdog.origin import Origin
-    from catdog.settings import Settings
     from catdog.tracking import Tracker
     from hydra_plugins.optuna_workers import SweepTrial
 
@@ -38,7 +38,30 @@ def task(cfg: DictConfig) -> float:
     if trial is not None:
         return _try(cfg, trial)
     with command.one_message():
-        return _run(command.settings_of(cfg), _origin(cfg))
+        return run(cfg).objective
+
+
+def run(cfg: DictConfig, tracker: Tracker | None = None, **facts: Any) -> Outcome:
+    """Run what the composed configuration says, and print the result.
+
+    Args:
+        cfg: As Hydra composed it.
+        tracker: Another store than the configuration's.
+        **facts: More of the run's ``Origin``.
+    """
+    settings, origin = command.settings_of(cfg), _origin(cfg, **facts)
+    from catdog import console, prepare
+
+    progress = console.Console()
+    manifest, weights = prepare.photos_and_weights(settings, progress)
+    tracker = tracker or _tracker(settings.tracking.uri, settings.tracking.experiment)
+    experiment = _experiment()
+    clock = experiment.Clock(started=STARTED)
+    outcome: Outcome = experiment.run(
+        settings, manifest, weights, tracker, origin=origin, progress=progress, clock=clock
+    )
+    console.summarize(outcome, tracker.how_to_browse(outcome.run_id))
+    return outcome
 
 
 def _origin(cfg: DictConfig, **facts: Any) -> Origin:
@@ -53,21 +76,6 @@ def _origin(cfg: DictConfig, **facts: Any) -> Origin:
         hydra_dir=job.runtime.output_dir,
         **facts,
     )
-
-
-def _run(settings: Settings, origin: Origin) -> float:
-    from catdog import console, prepare
-
-    progress = console.Console()
-    manifest, weights = prepare.photos_and_weights(settings, progress)
-    tracker = _tracker(settings.tracking.uri, settings.tracking.experiment)
-    experiment = _experiment()
-    clock = experiment.Clock(started=STARTED)
-    outcome = experiment.run(
-        settings, manifest, weights, tracker, origin=origin, progress=progress, clock=clock
-    )
-    console.summarize(outcome, tracker.how_to_browse(outcome.run_id))
-    return outcome.objective
 
 
 def _try(cfg: DictConfig, trial: SweepTrial) -> float:

@@ -22,11 +22,11 @@ decode augment pipeline
 torch_weights weights prepare backbone head model optimizer
 store features feed loop fit lr_range parts scoring confidence breakdown doubts
 figures canvas plots evaluation_plots pages study study_plots
-tracking earlier served logged_model report evaluation inspection experiment best models classifier
-explain answers
+tracking earlier served logged_model report evaluation inspection experiment best models compare
+classifier explain answers
 searches console command
 study_note preflight suggest trial study_run
-server studies train sweep predict evaluate suspects ui cli
+server studies train sweep repeat predict evaluate suspects ui cli
 """.split()
 
 # Library, or part of one as the code writes it: the rooms that may know it.

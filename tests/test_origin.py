@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 from importlib import metadata
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catdog.origin import Commit, Origin, commit, environment
+from catdog.origin import Commit, Origin, commit, environment, run_tags
 
 
 def git(folder: Path, *words: str, stdin: str | None = None) -> str:
@@ -133,3 +134,22 @@ def test_the_environment_lists_every_distribution_pinned() -> None:
     assert f"numpy=={metadata.version('numpy')}" in lines
     assert lines == sorted(lines, key=str.lower) or len(lines) == len(set(lines))
     assert all(line.count("==") == 1 and "None" not in line for line in lines)
+
+
+def test_the_environment_names_what_moves_the_last_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "BF16")
+    first = environment.__wrapped__().splitlines()[0]
+    assert re.fullmatch(
+        r"# Python 3\.\S+, \S+, \d+ cores, [^,]+(, [^,=]+=[^,]+)*, "
+        r"ONEDNN_DEFAULT_FPMATH_MODE=BF16(, [^,=]+=[^,]+)*",
+        first,
+    )
+
+
+@pytest.mark.parametrize(("told", "used"), [("3", 3), ("", None), ("0", None), ("all", None)])
+def test_threads_are_those_that_tensorflow_takes(
+    told: str, used: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", told)
+    wanted = used or len(os.sched_getaffinity(0))
+    assert run_tags(Origin())["catdog.threads"] == str(wanted)

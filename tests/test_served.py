@@ -55,8 +55,8 @@ def answer(given):
 def refusal(given):
     try:
         model.predict(given)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
+    except mlflow.exceptions.MlflowException as error:
+        return f"MlflowException: {error}"
     return "accepted"
 
 noise = np.random.default_rng(0).integers(0, 256, (3, 50, 70, 3), np.uint8)
@@ -81,6 +81,7 @@ said = {
         "grey": refusal(noise[..., :1]),
         "flat": refusal(noise.reshape(3, -1)),
         "nothing": refusal(noise[:0]),
+        "no pixels": refusal(noise[:, :0]),
         "bad base64": refusal(table(good, "not base64!")),
         "no photo": refusal(table(base64.b64encode(b"hello").decode())),
         "cut photo": refusal(table(base64.b64encode(base64.b64decode(good)[:900]).decode())),
@@ -191,6 +192,7 @@ REFUSED = {
     "grey": "(3, 50, 70, 1)",
     "flat": "(3, 10500)",
     "nothing": "(0, 50, 70, 3)",
+    "no pixels": "(3, 0, 70, 3)",
     "bad base64": "expected a base64 encoded photo",
     "no photo": "not an image",
     "cut photo": "damaged",

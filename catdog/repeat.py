@@ -1,0 +1,188 @@
+"""python -m catdog.repeat: a run again, and whether its figures are the same to the last bit."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from catdog import command, console, paths
+from catdog.errors import CatdogError, ConfigError
+from catdog.settings import Tracking
+
+if TYPE_CHECKING:
+    from catdog.compare import Facts
+    from catdog.experiment import Outcome
+    from catdog.tracking import Known, Tracker
+
+DIFFERENT = 4
+"""Exit code when some figures are not the same."""
+
+REPEATS = "catdog.repeats"
+"""Tag of a repeat: the id of the run that it repeats."""
+
+EPILOG = """\
+What is named after RUN replaces the run's own choice: data.path=<where the photos are now>.
+Clocks (time/*, system/*) are not compared; of a trial that was pruned, the epochs it had are.
+
+exit code:
+  0 all figures are the same   4 some differ   1 error   2 wrong usage
+"""
+
+
+@dataclass(frozen=True)
+class Original:
+    """A run that can be repeated.
+
+    Attributes:
+        run_id: MLflow's, whole.
+        tracker: Its store and experiment.
+        overrides: What it was given.
+        facts: What there is to compare with.
+    """
+
+    run_id: str
+    tracker: Tracker
+    overrides: Sequence[str]
+    facts: Facts
+
+
+def main() -> NoReturn:
+    """Run the command."""
+    options = _options()
+    try:
+        original = find(options.run, options.uri, options.experiment)
+    except CatdogError as error:
+        if command.VERBOSE:
+            raise
+        command.leave(re.sub(r"\btracking\.(uri|experiment)=", r"--\1=", str(error)), 1)
+    words = changed(original.overrides, options.overrides)
+    shown = paths.without_password(shlex.join(words))
+    console.Console().note(f"repeating {original.run_id[:8]}: {shown}")
+    sys.argv[1:] = words
+    again = _run(original)
+    sys.exit(DIFFERENT if _report(original, again.run_id) else 0)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=sys.argv[0] if sys.argv[0].startswith("catdog ") else "python -m catdog.repeat",
+        description="Run a run again and compare its figures.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("run", metavar="RUN", help="id of a run or a sweep's trial, or how only it begins")
+    add("overrides", nargs="*", metavar="KEY=VALUE", help="what is another this time")
+    add("--uri", help="MLflow store (MLFLOW_TRACKING_URI, else the project's own)")
+    add("--experiment", default=Tracking().experiment, help="where beginnings are looked for")
+    return parser.parse_intermixed_args()
+
+
+def find(asked: str, uri: str | None, experiment: str) -> Original:
+    """Return the run of an id or how only it begins; a whole id may lie in any experiment.
+
+    Raises:
+        ConfigError: there is no such run, or it is none that a command repeats.
+    """
+    from catdog import models
+    from catdog.tracking import MlflowException
+
+    store = models.open_store(uri, experiment)
+    try:
+        known = store.know(asked) if re.fullmatch("[0-9a-f]{32}", asked) else None
+        return _original(store, known or _beginning(asked, store))
+    except MlflowException as error:
+        reason = str(error).splitlines()[0][:300]
+        raise ConfigError("RUN", asked, f"{store.shown_uri} answers: {reason}") from None
+
+
+def _beginning(asked: str, store: Tracker) -> Known:
+    """Return the only run whose id begins so."""
+    from catdog import models
+
+    ids = models.ids_beginning(asked, store) if store.experiment_id else []
+    known = store.know(ids[0]) if len(ids) == 1 else None
+    if known is not None:
+        return known
+    where = f"experiment {store.experiment} of {store.shown_uri}"
+    if ids:
+        found = f"{len(ids)} runs of {where} begin so: {models.listed(ids)}"
+        raise ConfigError("RUN", asked, found, f"python -m catdog.repeat {ids[0]}")
+    found = f"no run's id is or begins so ({models.LEAST_ID} letters at least); looked in {where}"
+    raise ConfigError("RUN", asked, found, "python -m catdog.ui")
+
+
+def _original(store: Tracker, known: Known) -> Original:
+    """Read what a repeat needs of a run, before anything is run."""
+    from catdog import compare, earlier
+    from catdog.tracking import Tracker
+
+    _check(known)
+    words = earlier.overrides(store.open(known.run_id))
+    facts = compare.read(store, known.run_id)
+    if not facts.figures:
+        said = "it has logged no figures, so there is nothing to compare"
+        raise ConfigError("RUN", known.run_id, said, known.tags.get("catdog.command", ""))
+    place = store.client.get_run(known.run_id).info.experiment_id
+    name = store.client.get_experiment(place).name
+    tracker = Tracker(uri=store.uri, experiment=name, root=paths.root())
+    return Original(known.run_id, tracker, words, facts)
+
+
+def _check(known: Known) -> None:
+    """Refuse a run that no command repeats."""
+    kind, fix = known.tags.get("catdog.kind"), ""
+    if known.deleted:
+        said = "this run was deleted"
+    elif kind == "sweep":
+        said = "this is a whole sweep; repeat one of its trials"
+        fix = f"python -m catdog.train +best={known.tags.get('optuna.study')}"
+    elif kind not in ("run", "trial"):
+        said = f"no training of catdog's (catdog.kind={kind})"
+    elif "hydra.dir" not in known.tags:  # in a notebook no overrides lead to the settings
+        said = "it was not started by a command, so none repeats it"
+    else:
+        return
+    raise ConfigError("RUN", known.run_id, said, fix)
+
+
+def changed(words: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Return overrides with some replaced; Hydra takes no group twice."""
+    named = {command.key_of(word) for word in others}
+    return [*(word for word in words if command.key_of(word) not in named), *others]
+
+
+def _run(original: Original) -> Outcome:
+    """Run what the command line says, as ``python -m catdog.train`` does."""
+    from catdog import train
+
+    done: list[Outcome] = []
+
+    def task(cfg: Any) -> None:
+        gc.enable()
+        with command.one_message():
+            done.append(train.run(cfg, original.tracker, tags={REPEATS: original.run_id}))
+
+    command.start(task)
+    return done[0]
+
+
+def _report(original: Original, again: str) -> bool:
+    """Print how a repeat compares; return whether any figure differs."""
+    from catdog import compare
+
+    then, now = original.facts, compare.read(original.tracker, again)
+    differing = compare.differences(then, now)
+    title, figures = f"{again[:8]} repeats {original.run_id[:8]}", len(compare.wanted(then, now))
+    console.compared(title, figures, differing, compare.reasons(then, now))
+    return bool(differing)
+
+
+if __name__ == "__main__":
+    main()
