@@ -69,4 +69,4 @@ def _text(run: Run, path: str) -> str:
         return run.text(path)
     except FileNotFoundError:
         found = f"the run has no {path}, so it is none that catdog has trained to the end"
-        raise ConfigError("run", run.run_id, found) from None
+        raise ConfigError("RUN", run.run_id, found) from None
