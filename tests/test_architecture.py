@@ -15,7 +15,7 @@ PLUGINS = PACKAGE.parent / "hydra_plugins"
 
 # From the top down: a room imports only rooms before it.
 ROOMS = """
-errors progress paths origin runtime owners kept
+errors progress paths origin runtime owners kept in_use
 section settings keys
 formats drawing demo photos archive datasets manifest data
 decode augment pipeline
@@ -23,9 +23,9 @@ torch_weights weights prepare backbone head model optimizer
 store features feed loop fit lr_range parts evaluate
 figures plots pages study study_plots
 tracking served logged_model report experiment best models classifier explain answers
-searches console command
+shelf searches console command
 study_note preflight suggest trial study_run
-server studies train sweep predict ui cli
+server studies train sweep predict ui cache cli
 """.split()
 
 # Library, or part of one as the code writes it: the rooms that may know it.
