@@ -10,6 +10,7 @@ COMMANDS = {
     "sweep": "the searches in sweeps/; with a name, run one",
     "predict": "what a trained model says of photos, folders and zips",
     "suggest": "learning rates, from the LR range test alone",
+    "doctor": "what this machine lacks; with --sweep, what a search would do and take",
     "cache": "what lies in the cache folder, and removing some of it",
     "ui": "browse runs in MLflow, with --optuna studies in Optuna's dashboard",
 }

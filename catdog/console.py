@@ -128,6 +128,18 @@ def list_cache(root: Path, items: Sequence[Item], others: Sequence[str]) -> None
         out.print(f"not catdog's, never removed: {', '.join(others)}", markup=False)
 
 
+MARKS = {"ok": "green", "warning": "yellow", "red": "bold red"}
+
+
+def finding(mark: str, name: str, said: str, fix: str) -> None:
+    """Print one line of the doctor's, and below it what to do."""
+    line = Text.assemble((f"{mark:<9}", MARKS.get(mark, "dim")), f"{name:<11}", said)
+    out = RichConsole(highlight=False)
+    out.print(line, soft_wrap=True)
+    if fix:
+        out.print(Text(f"{'':20}-> {fix}"), soft_wrap=True)
+
+
 def complain(message: str) -> None:
     """Print an error on stderr, in one message."""
     sys.stderr.write(f"catdog: {message}\n")

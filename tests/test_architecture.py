@@ -25,7 +25,7 @@ figures plots pages study study_plots
 tracking served logged_model report experiment best models classifier explain answers
 shelf searches console command
 study_note preflight suggest trial study_run
-server studies train sweep predict ui cache cli
+server stores studies machine checks forecast train sweep predict ui cache doctor cli
 """.split()
 
 # Library, or part of one as the code writes it: the rooms that may know it.
@@ -39,13 +39,13 @@ LIVES_IN = {
     "matplotlib": "plots study_plots",
     "plotly": "pages",
     "mlflow": "tracking served",
-    "psutil": "owners",
-    "hydra": "command train",
-    "omegaconf": "command train suggest study_run",
+    "psutil": "owners machine",
+    "hydra": "command train checks forecast",
+    "omegaconf": "command train suggest study_run forecast",
     "rich": "console",
     "optuna": "study_plots train",
     "torch": "",
-    "hydra_plugins": "train trial suggest preflight study_run study_note",
+    "hydra_plugins": "train trial suggest preflight study_run study_note checks forecast",
 }
 
 HEAVY = "tensorflow keras mlflow optuna numpy pandas PIL sklearn matplotlib plotly".split()
