@@ -600,20 +600,23 @@ def test_a_pilot_that_is_ended_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.tensorflow
-def test_a_real_pilot_leaves_only_what_the_cache_keeps(lab: Lab) -> None:
-    words = lab.overrides(trainer__epochs=1, lr_range__enabled="false")
+def test_a_real_pilot_leaves_only_what_the_cache_keeps(lab: Lab, tmp_path: Path) -> None:
+    words = lab.overrides(
+        trainer__epochs=1,
+        lr_range__enabled="false",
+        features__dir=tmp_path / "cache",
+        tracking__uri=f"sqlite:///{tmp_path}/mlflow.db",
+    )
     words = [word for word in words if not word.startswith("optimizer.lr=")]
-    runs, rest = len(lab.runs()), {path for path in lab.folder.iterdir()}
-    process = command("--sweep", "smoke", *words, cwd=lab.folder)
-    said = ended(process, timeout=240)
+    studies = set((paths.root() / "sweeps").iterdir())
+    said = ended(command("--sweep", "smoke", *words, cwd=tmp_path), timeout=240)
     assert said.status == 0, said.err
     assert re.search(
         r"^ +2 trials took \d+ s, .*; one in a warm process \d\.\d s$", said.out, re.M
     )
     assert re.search(r"^ +estimate: \d+ s for 4 trials, 1 side by side on", said.out, re.M)
-    assert len(lab.runs()) == runs
-    assert {path for path in lab.folder.iterdir()} - rest <= {lab.folder / "cache"}
-    assert not list((paths.root() / "sweeps").glob("pilot*"))
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "cache"}
+    assert set((paths.root() / "sweeps").iterdir()) == studies
 
 
 def test_the_revisions_of_mlflow_are_found() -> None:
