@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from filelock import FileLock
 
+from catdog import in_use
 from catdog.errors import DataError
 from catdog.progress import Progress
 
@@ -41,12 +42,11 @@ def unpack(archive: Path, cache_dir: Path, progress: Progress) -> Path:
     """
     with _open(archive) as outer:
         target = cache_dir / "photos" / _key(outer)
-        if target.is_dir():
-            return target
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{target}.lock"):
-            if not target.is_dir():
-                _unpack_atomically(archive, outer, target, progress)
+        while not in_use.hold(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{target}.lock"):
+                if not target.is_dir():
+                    _unpack_atomically(archive, outer, target, progress)
     return target
 
 

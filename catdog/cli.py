@@ -13,6 +13,8 @@ COMMANDS = {
     "suspects": "labels that may be wrong, and photos that are nearly the same",
     "repeat": "a run again, and whether its figures are the same to the last bit",
     "suggest": "learning rates, from the LR range test alone",
+    "doctor": "what this machine lacks; with --sweep, what a search would do and take",
+    "cache": "what lies in the cache folder, and removing some of it",
     "ui": "browse runs in MLflow, with --optuna studies in Optuna's dashboard",
 }
 

@@ -102,14 +102,14 @@ def start(task: Callable[[DictConfig], Any]) -> None:
     gc.disable()  # Hydra copies its configuration some 150,000 times and leaves no garbage
     # it also copies all registered configs for each group that --help lists; nothing changes them
     ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing; see _explain
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing; see explain
     place = str(paths.configs())
     try:
         hydra.main(version_base="1.3", config_path=place, config_name="train")(task)()
     except KeyboardInterrupt:
         leave("interrupted", 130)
     except Exception as error:
-        message = _explain(error)
+        message = explain(error)
         if VERBOSE or message is None:
             raise
         leave(message, 1)
@@ -127,7 +127,7 @@ def leave(message: str, status: int) -> NoReturn:
     sys.exit(status)
 
 
-def _explain(error: Exception) -> str | None:
+def explain(error: Exception) -> str | None:
     """Return the one message for an error that the person caused, or null for a bug."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console as RichConsole
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from catdog.experiment import Outcome
     from catdog.inspection import Inspection
     from catdog.searches import Search
+    from catdog.shelf import Item
 
 MANY = 15
 """How many reasons a table lists."""
@@ -174,6 +176,39 @@ def list_searches(searches: Sequence[Search]) -> None:
     out = RichConsole(highlight=False)
     out.print(table)
     out.print("python -m catdog.sweep NAME key=value ...", markup=False)
+
+
+def list_cache(root: Path, items: Sequence[Item], others: Sequence[str]) -> None:
+    """Print what lies in the cache, and what lies there that is not catdog's."""
+    from catdog.shelf import age_text, bytes_text
+
+    table = Table(box=None, pad_edge=False, show_footer=True)
+    total = bytes_text(sum(item.size for item in items))
+    table.add_column("kind", "total")
+    table.add_column("what it is", overflow="fold")
+    table.add_column("size", total, justify="right", no_wrap=True)
+    table.add_column("last used", no_wrap=True)
+    table.add_column("where", str(root), overflow="fold")
+    for item in items:
+        where = str(item.path.relative_to(root))
+        row = (item.kind, item.about, bytes_text(item.size), age_text(item.used), where)
+        table.add_row(*map(Text, row))
+    out = RichConsole(width=None if sys.stdout.isatty() else 200, highlight=False)
+    out.print(table)
+    if others:
+        out.print(f"not catdog's, never removed: {', '.join(others)}", markup=False)
+
+
+MARKS = {"ok": "green", "warning": "yellow", "red": "bold red"}
+
+
+def finding(mark: str, name: str, said: str, fix: str) -> None:
+    """Print one line of the doctor's, and below it what to do."""
+    line = Text.assemble((f"{mark:<9}", MARKS.get(mark, "dim")), f"{name:<11}", said)
+    out = RichConsole(highlight=False)
+    out.print(line, soft_wrap=True)
+    if fix:
+        out.print(Text(f"{'':20}-> {fix}"), soft_wrap=True)
 
 
 def complain(message: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from catdog import runtime
+from catdog import in_use, runtime
 from catdog.errors import ConfigError, DataError
 from catdog.progress import Progress
 
@@ -48,9 +48,10 @@ def export_cats_vs_dogs(data_dir: str | None, cache_dir: Path, progress: Progres
     version = f"{NAME}-{builder.info.version}-{builder.info.dataset_size}"
     target = cache_dir / "photos" / version
     target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock"):
-        if not target.is_dir():
-            _export(builder, target, progress)
+    while not in_use.hold(target):
+        with FileLock(f"{target}.lock"):
+            if not target.is_dir():
+                _export(builder, target, progress)
     return target
 
 

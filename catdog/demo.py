@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from catdog import in_use
 from catdog.drawing import CLASSES, draw
 from catdog.errors import DataError
 
@@ -53,14 +54,13 @@ def ensure(
         )
     target = Path(folder) / f"{VERSION}-{seed}-{per_class}"
     try:
-        if _is_complete(target, per_class):
-            return target
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{target}.lock"):
-            if not _is_complete(target, per_class):
-                if notify is not None:
-                    notify(f"Drawing {len(CLASSES) * per_class} demo pictures in {target}")
-                _draw_all(target, per_class, seed)
+        while not (in_use.hold(target) and _is_complete(target, per_class)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{target}.lock"):
+                if not _is_complete(target, per_class):
+                    if notify is not None:
+                        notify(f"Drawing {len(CLASSES) * per_class} demo pictures in {target}")
+                    _draw_all(target, per_class, seed)
     except OSError as error:
         fix = "Choose a folder that can be written and has 30 MB free."
         raise DataError(target, f"the demo pictures cannot be kept here ({error})", fix) from error

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 from filelock import Timeout
 
-from catdog import decode, formats, pipeline
+from catdog import decode, formats, in_use, pipeline
 from catdog.errors import ConfigError, DataError
 from catdog.manifest import Photo
 from catdog.origin import ARITHMETIC
@@ -210,7 +210,11 @@ def key(recipe: dict[str, Any]) -> str:
 
 
 def _open_store(root: Path, recipe: dict[str, Any], extractor: Extractor) -> Store:
-    return Store(root / "features" / key(recipe), extractor.shape, extractor.dtype)
+    folder = root / "features" / key(recipe)
+    folder.mkdir(parents=True, exist_ok=True)
+    while not in_use.hold(folder):  # it was being removed
+        folder.mkdir(parents=True, exist_ok=True)
+    return Store(folder, extractor.shape, extractor.dtype)
 
 
 def _fill(

@@ -15,11 +15,12 @@ import tempfile
 import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
-from catdog import formats
+from catdog import formats, in_use
 from catdog.errors import DataError
 from catdog.progress import Progress
 
@@ -156,6 +157,7 @@ def check_all(
                 advance(1)
         _remember(memory, known)
     found = [Verdict(*known[path][1:]) for path in paths]
+    in_use.hold(converted_path("", cache_dir).parent)
     return [
         v if _still_there(v, cache_dir) else check(p, cache_dir)
         for p, v in zip(paths, found, strict=True)
@@ -177,6 +179,8 @@ def _stamp(path: str) -> str:
 def _recall(memory: Path) -> dict[str, list]:
     try:
         known = json.loads(memory.read_text())
+        with suppress(OSError):  # not ours; the time says when it was last used
+            os.utime(memory)
         return {path: entry for path, entry in known.items() if len(entry) == ENTRY_LENGTH}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}  # lost or damaged: everything is checked again

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import sys
@@ -51,3 +52,20 @@ def _stderr_kept_back() -> Iterator[None]:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def gpus() -> list[str]:
+    """Return the names of the GPUs that TensorFlow sees."""
+    import tensorflow as tf
+
+    found = tf.config.list_physical_devices("GPU")
+    details = [tf.config.experimental.get_device_details(device) for device in found]
+    return [str(one.get("device_name", "GPU")) for one in details]
+
+
+if __name__ == "__main__":  # catdog.doctor asks in a process of its own
+    with tempfile.TemporaryDirectory() as home:  # Keras would write a file into the person's own
+        os.environ["KERAS_HOME"] = home
+        configure(None)
+        load_tensorflow()
+        print(json.dumps(gpus()))

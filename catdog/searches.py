@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,15 @@ class Search:
 def known(folder: Path) -> list[Search]:
     """Read every search in a folder, by name."""
     return [_read(path) for path in sorted(folder.glob("*.yaml"))]
+
+
+def unknown(name: str, names: list[str]) -> str:
+    """Say that there is no such search, and which one was probably meant."""
+    if "=" in name or name.startswith("-"):
+        return f"the name of a search comes first, before {name}: one of {', '.join(names)}"
+    near = difflib.get_close_matches(name, names, 1)
+    hint = f"; did you mean {near[0]}?" if near else "."
+    return f"there is no search {name!r}{hint} There are: {', '.join(names)}"
 
 
 def _read(path: Path) -> Search:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 
 from catdog import command, paths, searches
@@ -24,19 +23,11 @@ def main() -> None:
     name, *rest = words
     names = [search.name for search in known]
     if name not in names:
-        command.leave(_unknown(name, names), 1)
+        command.leave(searches.unknown(name, names), 1)
     sys.argv = [sys.argv[0], "--config-dir", str(folder), "--config-name", name, *rest]
     from catdog import train
 
     train.main()
-
-
-def _unknown(name: str, names: list[str]) -> str:
-    if "=" in name or name.startswith("-"):
-        return f"the name of a search comes first, before {name}: one of {', '.join(names)}"
-    near = difflib.get_close_matches(name, names, 1)
-    hint = f"; did you mean {near[0]}?" if near else "."
-    return f"there is no search {name!r}{hint} There are: {', '.join(names)}"
 
 
 if __name__ == "__main__":

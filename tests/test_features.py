@@ -15,7 +15,7 @@ import tensorflow as tf
 from test_backbone import NONE, build, enliven
 from test_pipeline import drawn
 
-from catdog import backbone, decode, features, pipeline
+from catdog import backbone, decode, features, in_use, pipeline, shelf
 from catdog.errors import ConfigError, DataError
 from catdog.features import Extractor
 from catdog.progress import Progress
@@ -391,3 +391,14 @@ def test_two_processes_do_the_work_once(tmp_path, child):
     assert len(notes) == 1
     assert len(list(tmp_path.glob("features/*"))) == 1
     np.testing.assert_array_equal(values(held), undisturbed(tmp_path))
+
+
+def test_rows_in_use_are_not_removed(tmp_path):
+    held = ensure(tmp_path, tiny(), many(tmp_path))
+    (item,) = [one for one in shelf.items(tmp_path) if one.kind == "features"]
+    assert (
+        f"{COUNT} photos" in item.about and "tiny 16 px squash, clean, avg, float16" in item.about
+    )
+    with pytest.raises(in_use.InUse):
+        shelf.remove(tmp_path, item)
+    assert len(values(held)) == COUNT

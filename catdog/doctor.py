@@ -1,0 +1,103 @@
+"""python -m catdog.doctor: whether this machine is ready, and what to do where it is not.
+
+``--sweep NAME`` says what a search would do and, from a pilot of two trials, how long it takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+
+from catdog import checks, paths
+from catdog.checks import NOTE, OK, RED, WARNING, Finding
+from catdog.errors import CatdogError
+from catdog.settings import Features
+
+
+def main() -> None:
+    """Run the command."""
+    asked = _parse(sys.argv[1:])
+    try:
+        if asked.sweep:
+            from catdog import forecast
+
+            forecast.tell(asked.sweep, asked.overrides)
+        else:
+            sys.exit(_examine(asked))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    name = sys.argv[0] if sys.argv[0].startswith("catdog ") else "python -m catdog.doctor"
+    parser = argparse.ArgumentParser(
+        prog=name,
+        description="Look whether this machine is ready; nothing is made or changed.",
+        epilog="exit code: 0 ready, perhaps with warnings   1 something is red   2 wrong usage",
+    )
+    add, cache = parser.add_argument, Features().dir
+    add("--uri", help="MLflow store or server; else MLFLOW_TRACKING_URI, else mlruns/mlflow.db")
+    add("--storage", help="database of studies, as hydra.sweeper.storage; else those in sweeps/")
+    add("--sweeps", default=paths.root() / "sweeps", metavar="FOLDER", help="studies' (sweeps)")
+    add("--dir", default=cache, help="the cache (features.dir, %(default)s)")
+    add("--sweep", metavar="NAME", help="what this search would do; a pilot estimates its time")
+    add("overrides", nargs="*", metavar="key=value", help="of the search")
+    asked = parser.parse_args(words)
+    if asked.overrides and not asked.sweep:
+        parser.error(f"{asked.overrides[0]} is of a search: --sweep NAME comes before it")
+    return asked
+
+
+def _examine(asked: argparse.Namespace) -> int:
+    """Print every finding; return 1 if one is red."""
+    marks = []
+    for finding in _findings(asked):
+        _show(finding)
+        marks.append(finding.mark)
+    print(f"{marks.count(RED)} red, {marks.count(WARNING)} warnings")
+    return int(RED in marks)
+
+
+def _findings(asked: argparse.Namespace) -> Iterator[Finding]:
+    try:
+        from catdog import machine
+    except ImportError:
+        machine = None  # type: ignore[assignment]  # the checks that need it say so
+    if machine is None:
+        yield from _all(asked)
+        return
+    with machine.tensorflow_asked() as answer:  # it loads while the rest is looked at
+        yield from _all(asked)
+        try:
+            yield _devices(answer(), has_nvidia=machine.has_nvidia())
+        except CatdogError as error:
+            yield Finding(RED, "devices", str(error), "pip install --force-reinstall tensorflow")
+
+
+def _all(asked: argparse.Namespace) -> Iterator[Finding]:
+    for name, check in checks.ALL:
+        yield from checks.alone(name, check, asked)
+
+
+def _devices(gpus: list[str], *, has_nvidia: bool) -> Finding:
+    if gpus:
+        return Finding(OK, "devices", f"TensorFlow sees {', '.join(gpus)}")
+    if has_nvidia:
+        fix = "pip install 'tensorflow[and-cuda]'"
+        said = "there is an NVIDIA driver, but TensorFlow sees no GPU"
+        return Finding(WARNING, "devices", said, fix)
+    return Finding(NOTE, "devices", "no GPU; catdog is made for processors too")
+
+
+def _show(finding: Finding) -> None:
+    try:
+        from catdog import console
+    except ImportError:  # without rich
+        print(finding.mark, finding.name, finding.said, finding.fix, sep="  ", flush=True)
+    else:
+        console.finding(finding.mark, finding.name, finding.said, finding.fix)
+
+
+if __name__ == "__main__":
+    main()
