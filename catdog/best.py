@@ -68,7 +68,7 @@ def overrides_of(study_name: str, tracker: Tracker) -> list[str]:
     Raises:
         ConfigError: there is no such study, or no single winner in it.
     """
-    parent = _parent(study_name, tracker)
+    parent = parent_of(study_name, tracker)
     name = parent.tags[study.STUDY]
     try:
         text = tracker.open(parent.run_id).text(ARTIFACT)
@@ -89,8 +89,12 @@ def overrides_of(study_name: str, tracker: Tracker) -> list[str]:
     return [str(override) for override in content["overrides"]]
 
 
-def _parent(asked: str, tracker: Tracker) -> Known:
-    """Find the study's run: the latest of that very name, else of the only name that fits."""
+def parent_of(asked: str, tracker: Tracker) -> Known:
+    """Find a study's run: the latest of that very name, else of the only name that fits.
+
+    Raises:
+        ConfigError: there is none, or several begin so.
+    """
     sweeps = [run for run in tracker.find({"catdog.kind": "sweep"}) if run.tags.get(study.STUDY)]
     names = list(dict.fromkeys(run.tags[study.STUDY] for run in sweeps))
     fitting = [asked] if asked in names else [n for n in names if asked and n.startswith(asked)]

@@ -12,6 +12,7 @@ COMMANDS = {
     "evaluate": "how good a trained model is on photos, and how sure that is",
     "suspects": "labels that may be wrong, and photos that are nearly the same",
     "repeat": "a run again, and whether its figures are the same to the last bit",
+    "promote": "register a model; make it the champion if it beats the present one",
     "suggest": "learning rates, from the LR range test alone",
     "doctor": "what this machine lacks; with --sweep, what a search would do and take",
     "cache": "what lies in the cache folder, and removing some of it",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from catdog.compare import Difference, Reason
     from catdog.experiment import Outcome
     from catdog.inspection import Inspection
+    from catdog.retrain import Again
     from catdog.searches import Search
     from catdog.shelf import Item
 
@@ -150,6 +151,22 @@ def compared(
     out.print(table)
     if len(reasons) > MANY:
         out.print(f"and {len(reasons) - MANY} more packages and settings", markup=False)
+
+
+def retrained(metric: str, again: Sequence[Again], winner: Again) -> None:
+    """Print the mean of each trial's settings over the seeds."""
+    table = Table("trial", "as a trial", f"mean {metric}", "sd", "seeds")
+    for one in again:
+        values = "  ".join(f"{value:.4f}" for value in one.values)
+        row = (one.trial, f"{one.before:.4f}", f"{one.mean:.4f}", f"{one.spread:.4f}", values)
+        table.add_row(*row, style="bold" if one is winner else "")
+    RichConsole(width=200, highlight=False).print(table)
+
+
+def promoted(name: str, version: str, alias: str) -> None:
+    """Print what a model is called in the registry now."""
+    use = f"models:/{name}@{alias}" if alias == "champion" else f"models:/{name}/{version}"
+    RichConsole(width=200, highlight=False).print(f"version {version} of {name}, {alias}: {use}")
 
 
 def suggest(suggestions: dict[str, float]) -> None:

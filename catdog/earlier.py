@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,8 +31,7 @@ def splits(run: Run) -> dict[str, str]:
     Raises:
         ConfigError: it is no run of catdog's.
     """
-    rows = csv.DictReader(io.StringIO(_text(run, "data/manifest.csv")))
-    return {row["sha256"]: row["split"] for row in rows}
+    return {row["sha256"]: row["split"] for row in _rows(run, "data/manifest.csv")}
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,12 @@ class Answers:
     """A run's answers to its test photos.
 
     Attributes:
-        labels: True class by the photo's path.
-        said: Predicted class by the photo's path.
+        labels: True class by the photo's SHA-256.
+        said: Predicted class by the photo's SHA-256.
     """
 
-    labels: dict[str, str]
-    said: dict[str, str]
+    labels: Mapping[str, str]
+    said: Mapping[str, str]
 
     def right(self, photos: Sequence[str]) -> np.ndarray:
         """Return (n,) bool: which of some photos it has right."""
@@ -58,10 +57,16 @@ def answers(run: Run) -> Answers:
     Raises:
         ConfigError: the run was not evaluated.
     """
-    rows = list(csv.DictReader(io.StringIO(_text(run, "evaluation/predictions.csv"))))
+    hashes = {row["path"]: row["sha256"] for row in _rows(run, "data/manifest.csv")}
+    rows = _rows(run, "evaluation/predictions.csv")
     return Answers(
-        {row["path"]: row["label"] for row in rows}, {row["path"]: row["class"] for row in rows}
+        {hashes[row["path"]]: row["label"] for row in rows},
+        {hashes[row["path"]]: row["class"] for row in rows},
     )
+
+
+def _rows(run: Run, path: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(_text(run, path))))
 
 
 def _text(run: Run, path: str) -> str:

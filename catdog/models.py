@@ -145,6 +145,16 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + more
 
 
+def objective(tracker: Tracker, run: Any, metric: str) -> float:
+    """Return a run's metric at its best epoch, or NaN."""
+    known = run.data.metrics
+    if metric in AT_BEST:
+        return float(known.get(AT_BEST[metric], math.nan))
+    history = tracker.client.get_metric_history(run.info.run_id, metric)
+    at_best = [point.value for point in history if point.step == known.get("best/epoch")]
+    return float(at_best[0]) if at_best else math.nan
+
+
 def _file(path: Path) -> Named:
     if not path.is_file():
         raise DataError(path, "there is no such file", "--model wants a .keras file, or best")
@@ -189,7 +199,7 @@ class _Search:
         objective = trained[0].data.params  # the latest
         metric = objective.get("objective.metric", "val/loss")
         sign = -1 if objective.get("objective.direction") == "maximize" else 1
-        costs = {run.info.run_id: sign * self._value(run, metric) for run in trained}
+        costs = {run.info.run_id: sign * objective(self._tracker, run, metric) for run in trained}
         ranked = sorted(
             (id_ for id_, cost in costs.items() if cost == cost), key=costs.__getitem__
         )
@@ -200,15 +210,6 @@ class _Search:
             if self._tracker.open(run_id).has(BEST):
                 return self._of_run(run_id, f"best of {among}: ")
         raise self._no(f"no run of {self._where} saved a model", TRAIN)
-
-    def _value(self, run: Any, metric: str) -> float:
-        """Return a run's metric at its best epoch, or NaN."""
-        known = run.data.metrics
-        if metric in AT_BEST:
-            return float(known.get(AT_BEST[metric], math.nan))
-        history = self._client.get_metric_history(run.info.run_id, metric)
-        at_best = [point.value for point in history if point.step == known.get("best/epoch")]
-        return float(at_best[0]) if at_best else math.nan
 
     def _registered(self) -> str:
         """Return the run behind a name in the registry."""
@@ -261,7 +262,7 @@ class _Search:
             return self._of_run(self._winner(name, {name: known.tags.get(WINNER, "")}), before)
         run = self._client.get_run(run_id)
         metric = run.data.params.get("objective.metric", "val/loss")
-        value = self._value(run, metric)
+        value = objective(self._tracker, run, metric)
         shown = f", {metric} {value:.4f}" if value == value else ""
         return Named(
             self._saved(run_id, known.status),

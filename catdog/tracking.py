@@ -336,12 +336,15 @@ class Run:
         with tempfile.TemporaryDirectory() as scratch:
             return self.download(path, Path(scratch)).read_text("utf-8", "replace")
 
+    def model_id(self) -> str:
+        """Return MLflow's id of the model that was logged from this run, or nothing."""
+        outputs = self.client.get_run(self.run_id).outputs
+        return outputs.model_outputs[0].model_id if outputs and outputs.model_outputs else ""
+
     def uses_model_of(self, run_id: str) -> None:
-        """Tell MLflow that this run is about the models that another one logged, if any."""
-        outputs = self.client.get_run(run_id).outputs
-        used = [LoggedModelInput(o.model_id) for o in outputs.model_outputs] if outputs else []
-        if used:
-            self.client.log_inputs(self.run_id, models=used)
+        """Tell MLflow that this run is about the model that another one logged, if any."""
+        if used := self.__class__(self.client, run_id, "", self._uri).model_id():
+            self.client.log_inputs(self.run_id, models=[LoggedModelInput(used)])
 
     def local_artifacts(self) -> Path | None:
         """Return the run's artifact folder if it is on this machine's disk."""

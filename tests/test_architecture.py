@@ -23,11 +23,11 @@ torch_weights weights prepare backbone head model optimizer
 store features feed loop fit lr_range parts scoring confidence breakdown doubts
 figures canvas plots evaluation_plots pages study study_plots
 tracking earlier served logged_model report evaluation inspection experiment best models compare
-classifier explain answers
+contest registry classifier explain answers
 shelf searches console command
 study_note preflight suggest trial study_run
-server stores studies machine checks forecast train sweep repeat predict evaluate suspects
-ui cache doctor cli
+server stores studies machine checks forecast retrain train sweep repeat predict evaluate suspects
+promote ui cache doctor cli
 """.split()
 
 # Library, or part of one as the code writes it: the rooms that may know it.
@@ -41,7 +41,7 @@ LIVES_IN = {
     "scipy": "confidence",
     "matplotlib": "canvas plots evaluation_plots study_plots",
     "plotly": "pages",
-    "mlflow": "tracking served",
+    "mlflow": "tracking registry served",
     "psutil": "owners machine",
     "hydra": "command train checks forecast",
     "omegaconf": "command train suggest evaluate suspects study_run forecast",

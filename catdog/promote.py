@@ -1,0 +1,147 @@
+"""python -m catdog.promote: register a model, and make it the champion if it beats the present."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from catdog import command
+from catdog.errors import CatdogError
+from catdog.settings import Tracking
+
+if TYPE_CHECKING:
+    from catdog.contest import Verdict
+    from catdog.models import Named
+    from catdog.registry import Registry
+    from catdog.tracking import Tracker
+
+BEATEN = 4
+"""Exit code when the model was registered, but the champion stays."""
+
+EPILOG = """\
+The alias champion moves only if the model is better on the test photos that both were tested on,
+by more than chance (McNemar's test, 5 %); the old champion keeps the alias previous. Use it with
+--model models:/catdog@champion.
+
+  python -m catdog.promote --study lr_dropout --dry-run
+  python -m catdog.promote --study lr_dropout --retrain 3
+  python -m catdog.promote --run 69f9ede4
+
+exit code:
+  0 it is the champion   4 it is not   1 error   2 wrong usage
+"""
+
+
+def main() -> NoReturn:
+    """Run the command."""
+    options = _options()
+    try:
+        crowned = _promote(options)
+    except KeyboardInterrupt:
+        command.leave("interrupted", 130)
+    except CatdogError as error:
+        if command.VERBOSE:
+            raise
+        command.leave(re.sub(r"\btracking\.(uri|experiment)=", r"--\1=", str(error)), 1)
+    sys.exit(0 if crowned else BEATEN)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=sys.argv[0] if sys.argv[0].startswith("catdog ") else "python -m catdog.promote",
+        description="Register a model; make it the champion if it beats the present one.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    which, add = parser.add_mutually_exclusive_group(), parser.add_argument
+    which.add_argument("--study", metavar="NAME", help="its winner")
+    which.add_argument("--run", metavar="ID", help="this run (else the experiment's best)")
+    about = "train the study's K best trials on several seeds first; decide on the mean"
+    add("--retrain", type=int, default=0, metavar="K", help=about)
+    add("--seeds", type=int, default=3, metavar="N", help="seeds of --retrain (3)")
+    add("--name", default="catdog", help="of the registered model (catdog)")
+    add("--force", action="store_true", help="make it the champion anyway")
+    add("--dry-run", action="store_true", help="only say what would be done")
+    add("--uri", help="MLflow store (MLFLOW_TRACKING_URI, else the project's own)")
+    add("--experiment", default=Tracking().experiment, help="where runs are looked for (catdog)")
+    options = parser.parse_args()
+    if options.retrain and not options.study:
+        parser.error("--retrain wants --study")
+    if options.retrain < 0 or options.seeds < 1:
+        parser.error("--retrain wants K >= 0, --seeds N >= 1")
+    return options
+
+
+def _promote(options: argparse.Namespace) -> bool:
+    """Do what was asked; return whether the model is the champion then."""
+    from catdog import console, models
+    from catdog.registry import CHAMPION, Registry
+
+    say = console.Console().note
+    tracker = models.open_store(options.uri, options.experiment)
+    registry = Registry(tracker, options.name)
+    asked = options.study or options.run or "best"
+    if options.retrain:
+        from catdog import retrain
+
+        found = retrain.best_of(asked, tracker, options.retrain, options.seeds, options.dry_run)
+        if not found:
+            return False
+        asked = found
+    named = _named(asked, options)
+    champion = registry.holder(CHAMPION)
+    say(f"candidate: {named.title}")
+    if champion and champion.run_id == named.run_id:
+        say(f"it is the champion already: models:/{options.name}@{CHAMPION}")
+        return True
+    verdict = _verdict(named.run_id, champion.run_id if champion else "", tracker)
+    say(f"champion: {f'version {champion.number}' if champion else 'none yet'}; {verdict.why}")
+    wins = verdict.wins or options.force
+    if options.dry_run:
+        say(f"it would be registered{' and become the champion' if wins else ''}; nothing is done")
+        return wins
+    return _register(named, registry, tracker, crowned=wins)
+
+
+def _named(asked: str, options: argparse.Namespace) -> Named:
+    from catdog import models
+
+    with tempfile.TemporaryDirectory(prefix="catdog-") as scratch:
+        return models.resolve(
+            asked, folder=Path(scratch), uri=options.uri, experiment=options.experiment
+        )
+
+
+def _verdict(run_id: str, champion: str, tracker: Tracker) -> Verdict:
+    from catdog import contest, earlier
+    from catdog.contest import Verdict
+
+    if not champion:
+        return Verdict(True, "the first model needs to beat nobody")
+    return contest.judge(
+        earlier.answers(tracker.open(run_id)), earlier.answers(tracker.open(champion))
+    )
+
+
+def _register(named: Named, registry: Registry, tracker: Tracker, *, crowned: bool) -> bool:
+    from catdog import console, logged_model
+
+    run = tracker.open(named.run_id)
+    model_id = run.model_id()
+    if not model_id:  # trials leave it out
+        logged_model.log_from_artifacts(run, named.classes)
+        model_id = run.model_id()
+    version = registry.register(named.run_id, model_id)
+    if crowned:
+        registry.crown(version)
+    alias = "champion" if crowned else "no alias"
+    console.promoted(registry.name, version.number, alias)
+    return crowned
+
+
+if __name__ == "__main__":
+    main()
