@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from catdog.breakdown import ClassRow
     from catdog.compare import Difference, Reason
+    from catdog.contest import Again
     from catdog.experiment import Outcome
     from catdog.inspection import Inspection
-    from catdog.retrain import Again
     from catdog.searches import Search
     from catdog.shelf import Item
 

@@ -1,7 +1,9 @@
-"""Whether a model beats the champion, by what both said of the same test photos."""
+"""Whether a model beats the champion, and how good settings are over several seeds."""
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from catdog.confidence import LEVEL, mcnemar
@@ -44,3 +46,30 @@ def judge(candidate: Answers, champion: Answers) -> Verdict:
     if found.differ:
         return Verdict(False, f"worse, {counts}")
     return Verdict(False, f"cannot tell at the {1 - LEVEL:.0%} level, {counts}")
+
+
+@dataclass(frozen=True)
+class Again:
+    """A trial's settings on several seeds.
+
+    Attributes:
+        trial: Optuna's number.
+        before: The trial's own value.
+        values: One per seed.
+        runs: MLflow's ids, in the same order.
+    """
+
+    trial: str
+    before: float
+    values: Sequence[float]
+    runs: Sequence[str]
+
+    @property
+    def mean(self) -> float:
+        """Mean over the seeds."""
+        return statistics.fmean(self.values)
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation over the seeds; 0 for one."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else 0.0

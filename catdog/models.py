@@ -145,7 +145,7 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + more
 
 
-def objective(tracker: Tracker, run: Any, metric: str) -> float:
+def objective_of(tracker: Tracker, run: Any, metric: str) -> float:
     """Return a run's metric at its best epoch, or NaN."""
     known = run.data.metrics
     if metric in AT_BEST:
@@ -199,7 +199,9 @@ class _Search:
         objective = trained[0].data.params  # the latest
         metric = objective.get("objective.metric", "val/loss")
         sign = -1 if objective.get("objective.direction") == "maximize" else 1
-        costs = {run.info.run_id: sign * objective(self._tracker, run, metric) for run in trained}
+        costs = {
+            run.info.run_id: sign * objective_of(self._tracker, run, metric) for run in trained
+        }
         ranked = sorted(
             (id_ for id_, cost in costs.items() if cost == cost), key=costs.__getitem__
         )
@@ -262,7 +264,7 @@ class _Search:
             return self._of_run(self._winner(name, {name: known.tags.get(WINNER, "")}), before)
         run = self._client.get_run(run_id)
         metric = run.data.params.get("objective.metric", "val/loss")
-        value = objective(self._tracker, run, metric)
+        value = objective_of(self._tracker, run, metric)
         shown = f", {metric} {value:.4f}" if value == value else ""
         return Named(
             self._saved(run_id, known.status),

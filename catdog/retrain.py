@@ -7,47 +7,19 @@ trial's own tell how good its settings are.
 from __future__ import annotations
 
 import math
-import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from catdog import best, command, console, earlier, models, study
+from catdog.contest import Again
 from catdog.errors import CatdogError, ConfigError
 from catdog.origin import Origin
 from catdog.tracking import Tracker
 
 RETRAINED = "catdog.retrained"
 """Tag of such runs: the trial's run."""
-
-
-@dataclass(frozen=True)
-class Again:
-    """A trial's settings on several seeds.
-
-    Attributes:
-        trial: Optuna's number.
-        before: The trial's own value.
-        values: One per seed.
-        runs: MLflow's ids, in the same order.
-    """
-
-    trial: str
-    before: float
-    values: Sequence[float]
-    runs: Sequence[str]
-
-    @property
-    def mean(self) -> float:
-        """Mean over the seeds."""
-        return statistics.fmean(self.values)
-
-    @property
-    def spread(self) -> float:
-        """Standard deviation over the seeds; 0 for one."""
-        return statistics.stdev(self.values) if len(self.values) > 1 else 0.0
 
 
 def best_of(name: str, tracker: Tracker, count: int, seeds: int, dry_run: bool) -> str:
@@ -93,7 +65,7 @@ def _ranked(parent: str, tracker: Tracker) -> list[Any]:
     ids = [run.run_id for run in tracker.find({study.PARENT: parent, study.STATE: "COMPLETE"})]
     runs = [tracker.client.get_run(run_id) for run_id in ids]
     values = {
-        run.info.run_id: models.objective(tracker, run, run.data.params["objective.metric"])
+        run.info.run_id: models.objective_of(tracker, run, run.data.params["objective.metric"])
         for run in runs
     }
     known = [run for run in runs if not math.isnan(values[run.info.run_id])]
@@ -119,8 +91,8 @@ def _train(run: Any, words: Sequence[list[str]], metric: str, tracker: Tracker) 
         tracker.open(one.info.run_id).tags({RETRAINED: run.info.run_id})
     return Again(
         run.data.tags.get(study.TRIAL, ""),
-        models.objective(tracker, run, metric),
-        [models.objective(tracker, one, metric) for one in made],
+        models.objective_of(tracker, run, metric),
+        [models.objective_of(tracker, one, metric) for one in made],
         [one.info.run_id for one in made],
     )
 
