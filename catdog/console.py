@@ -95,7 +95,8 @@ def evaluated(
 ) -> None:
     """Print what an evaluation found: figures, one row per class, where to see more."""
     out = RichConsole(width=200, highlight=False)
-    table = Table(title=title, show_header=False, title_justify="left")
+    out.print(Text(title))  # as a table's title it would be folded to its width
+    table = Table(show_header=False)
     for name, value in figures.items():
         table.add_row(name, value)
     out.print(table)

@@ -45,7 +45,7 @@ def judge(candidate: Answers, champion: Answers) -> Verdict:
         return Verdict(True, f"better, {counts}")
     if found.differ:
         return Verdict(False, f"worse, {counts}")
-    return Verdict(False, f"cannot tell at the {1 - LEVEL:.0%} level, {counts}")
+    return Verdict(False, f"cannot tell at the {100 * (1 - LEVEL):.0f} % level, {counts}")
 
 
 @dataclass(frozen=True)
@@ -73,3 +73,15 @@ class Again:
     def spread(self) -> float:
         """Standard deviation over the seeds; 0 for one."""
         return statistics.stdev(self.values) if len(self.values) > 1 else 0.0
+
+
+def winner(again: Sequence[Again], sign: int) -> tuple[Again, str]:
+    """Return the settings with the best mean, and of them the run with the best value.
+
+    Args:
+        again: At least one.
+        sign: 1 to minimise, -1 to maximise.
+    """
+    settings = min(again, key=lambda one: sign * one.mean)
+    runs = zip(settings.values, settings.runs, strict=True)
+    return settings, min(runs, key=lambda pair: sign * pair[0])[1]

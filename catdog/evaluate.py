@@ -118,12 +118,13 @@ def _evaluate(settings: Settings, model: Model, split: str, typed: str) -> None:
     progress, tracking, tta = console.Console(), settings.tracking, settings.evaluation.tta
     manifest = prepare.photos(settings, progress)
     photos = chosen(manifest, split, model, progress)
+    classes = model.named.classes or manifest.classes
+    labels = labels_of(photos, manifest.classes, classes)
     tracker = Tracker(uri=tracking.uri, experiment=tracking.experiment, root=paths.root())
     runtime.load_tensorflow()
     from catdog import classifier, evaluation
 
-    loaded = classifier.load(model.named.path, model.named.classes or manifest.classes)
-    labels = labels_of(photos, manifest.classes, loaded.classes)
+    loaded = classifier.load(model.named.path, classes)
     title = f"{model.named.title}, {split} photos of {settings.data.name}, tta {tta}"
     with tracker.recorded(f"evaluation of {model.named.name}", _tags(model, typed)) as run:
         if model.named.run_id:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from catdog import best, command, console, earlier, models, study
+from catdog import best, command, console, contest, earlier, models, study
 from catdog.contest import Again
 from catdog.errors import CatdogError, ConfigError
 from catdog.origin import Origin
@@ -54,10 +54,9 @@ def best_of(name: str, tracker: Tracker, count: int, seeds: int, dry_run: bool) 
             again.append(_train(run, words, metric, tracker))
     if dry_run:
         return ""
-    sign = _sign(ranked[0])
-    winner = min(again, key=lambda one: sign * one.mean)
-    console.retrained(metric, again, winner)
-    return min(zip(winner.values, winner.runs, strict=True), key=lambda p: sign * p[0])[1]
+    settings, run_id = contest.winner(again, _sign(ranked[0]))
+    console.retrained(metric, again, settings)
+    return run_id
 
 
 def _ranked(parent: str, tracker: Tracker) -> list[Any]:

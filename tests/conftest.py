@@ -219,7 +219,7 @@ class Lab:
     def found(self, name: str, job: str = "") -> Run:
         """Return the run that was started under a name; of a sweep, its trial of a number."""
         place = self.folder / "hydra" / name / (f"trials/{job}" if job else "")
-        (run,) = [r for r in self.runs() if r.tags["hydra.dir"] == str(place)]
+        (run,) = [r for r in self.runs() if r.tags.get("hydra.dir") == str(place)]
         return run
 
     def stamps(self) -> dict[str, tuple[int, str]]:

@@ -181,7 +181,7 @@ REST = {ZIP, "photos/demo/v1-0-400", "index/0123456789abcdef-2.json", "converted
         (["--older-than", "30d", "--kind", "photos"], REST | {STORE}),
         (["--all", "--dry-run"], REST | {STORE}),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(sorted(value)),
 )
 def test_prune_removes_what_was_asked_for(words: list[str], kept: set[str], root: Path) -> None:
     said = run("prune", *words, "--yes", "--dir", root)

@@ -42,18 +42,19 @@ def drawn(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([1 - sure, sure], 1), (rng.uniform(size=count) < sure).astype(int)
 
 
-def test_bootstrap_holds_the_truth_as_often_as_it_says() -> None:
-    truth = 0.5  # mean of -log of the label's probability, over u uniform: 2 * -int u log u
-    held = 0
-    for seed in range(60):
-        low, high = bootstrap(*drawn(80, seed), resamples=200)["loss"]
-        held += low <= truth <= high
-    assert 50 <= held < 60  # 95 % of 60 is 57
+def test_bootstrap_is_as_wide_as_theory_says() -> None:
+    probabilities, labels = drawn(400, 0)
+    each = -np.log(np.take_along_axis(probabilities, labels[:, None], 1))
+    low, high = bootstrap(probabilities, labels, resamples=300)["loss"]
+    assert high - low == pytest.approx(2 * 1.96 * each.std() / math.sqrt(400), rel=0.15)
+    assert (low + high) / 2 == pytest.approx(each.mean(), rel=0.03)
 
 
 def test_bootstrap_is_the_same_again_and_says_what_it_cannot_know() -> None:
     probabilities, labels = drawn(30, 0)
-    assert bootstrap(probabilities, labels) == bootstrap(probabilities, labels)
+    once = bootstrap(probabilities, labels, resamples=20)
+    assert once == bootstrap(probabilities, labels, resamples=20)
+    assert once != bootstrap(probabilities, labels, resamples=20, seed=1)
     alone = bootstrap(probabilities, np.zeros(30, int), resamples=5)
     assert all(math.isnan(end) for end in alone["auc"])
     assert alone["loss"][0] <= alone["loss"][1]

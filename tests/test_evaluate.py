@@ -95,7 +95,6 @@ def test_a_bare_file_on_other_photos_with_mirror_images(
     assert any(row["dog"] != plain[row["path"]] for row in rows if row["path"] in plain)
 
 
-@pytest.mark.tensorflow
 def test_classes_that_the_model_does_not_know_are_one_message(
     first: Run, lab: Lab, tmp_path: Path
 ) -> None:
@@ -113,6 +112,7 @@ def test_classes_that_the_model_does_not_know_are_one_message(
         "`data.classes=[cat,dog]`"
     ]
     assert "Traceback" not in said.err
+    assert "Predicting" not in said.err
 
 
 WAS = ["data=kaggle", "data.path=a", "evaluation.tta=flip", "optimizer.lr=1"]

@@ -172,7 +172,7 @@ def postgres(postgres_server: Server) -> str:
     return postgres_server.database()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of an MLflow server that keeps runs in SQLite and files in a folder."""
     folder = tmp_path_factory.mktemp("mlflow")
@@ -184,7 +184,10 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ]  # fmt: skip
     log = (folder / "server.log").open("wb")
     # its workers are children of its own: a group of their own ends them together
-    process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+    env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # seven idle processes
+    process = subprocess.Popen(
+        command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True
+    )
     url = f"http://127.0.0.1:{port}"
     end = time.monotonic() + 90
     while not answers(f"{url}/health"):
