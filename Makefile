@@ -2,13 +2,14 @@
 # make sweep      the same, then a search of seconds
 # make test       build the same and run the tests
 # make check      lint, types and tests, as CI does
+# make bench      the benchmarks, into benchmarks/RESULTS.md (make bench-quick: minutes, no file)
 # make kill-test  kill every kind of process of a sweep, 30 times each (EXTRAS=dev,postgres,joblib)
 PYTHON ?= python3
 EXTRAS ?= dev
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: train sweep test check lint kill-test bench clean
+.PHONY: train sweep test check lint kill-test bench bench-quick clean
 .DEFAULT_GOAL := train
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -39,10 +40,10 @@ kill-test: $(INSTALLED)
 	KILL_REPEATS=30 $(BIN)/python -m pytest -s tests/sweeper/test_kills.py -k random_moments
 
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/features.py
-	$(BIN)/python benchmarks/fit.py
-	$(BIN)/python benchmarks/sweeper.py
-	$(BIN)/python benchmarks/trials.py
+	$(BIN)/python benchmarks/all.py
+
+bench-quick: $(INSTALLED)
+	$(BIN)/python benchmarks/all.py --quick --out /dev/null
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
