@@ -74,8 +74,12 @@ def test_the_halves_make_the_whole(built, which):
     shown = noise(built)
     whole = backbone.prefix(built, pooling="avg")(shown, training=False).numpy()
     assert whole.std() > 0.01
-    parts = backbone.unfrozen(rest)(first(shown, training=False), training=False)
-    np.testing.assert_allclose(parts, whole, rtol=1e-5, atol=1e-5 * np.abs(whole).max())
+    copy, stored = backbone.unfrozen(rest), first(shown, training=False)
+    for training in (False, True):  # the frozen norms infer, also where all the rest trains
+        if training and built.name == "efficientnet_v2_b0":
+            continue  # it drops paths
+        parts = copy(stored, training=training)
+        np.testing.assert_allclose(parts, whole, rtol=1e-5, atol=1e-5 * np.abs(whole).max())
 
 
 def test_what_is_no_block_is_refused(small):
