@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import keras
 
-from catdog.errors import ConfigError
+from catdog.errors import CatdogError, ConfigError
 from catdog.weights import Weights, load
 
 SYMMETRIC = (1 / 127.5, -1.0)
@@ -87,11 +87,50 @@ def prefix(backbone: Backbone, *, pooling: str, cut: str | None = None) -> keras
     return keras.Model(model.input, pool(model.output, pooling), name="prefix")
 
 
+def boundary(backbone: Backbone, block: str) -> str:
+    """Return the layer before a block: all that comes later sees nothing but its output.
+
+    Args:
+        backbone: The built network.
+        block: One of ``blocks.BLOCKS``.
+
+    Raises:
+        CatdogError: this Keras builds the network otherwise.
+    """
+    steps = backbone.model.operations
+    makers = {id(step.output): place for place, step in enumerate(steps)}
+    edges = [
+        (makers[id(tensor)], place)
+        for place, step in enumerate(steps)
+        for tensor in (step.input if isinstance(step.input, list) else [step.input])
+    ]
+    names = [step.name for step in steps]
+    first = next((i for i, name in enumerate(names) if f"{name}_".startswith(f"{block}_")), 0)
+    before = max((source for source, place in edges if place == first), default=0)
+    if not first or any(source < before < place for source, place in edges):
+        raise CatdogError(f"keras {keras.__version__} cannot cut {backbone.name} before {block}")
+    return names[before]
+
+
 def suffix(backbone: Backbone, *, pooling: str, cut: str) -> keras.Model:
     """Return the rest of a cut network: the map of layer ``cut`` to pooled features."""
     model = backbone.model
     start = model.get_layer(cut).output
     return keras.Model(start, pool(model.output, pooling), name="suffix")
+
+
+def unfrozen(suffix: keras.Model) -> keras.Model:
+    """Return a copy of a suffix that can be trained, while the network it is cut from stays.
+
+    Batch norms stay frozen, layer by layer: in Keras only that keeps them in inference mode.
+    ``training=False`` given while a graph is built is overridden where the model is called with
+    ``training=True``, and their statistics would be those of small batches.
+    """
+    copy = keras.models.clone_model(suffix)
+    copy.set_weights(suffix.get_weights())
+    for layer in copy.layers:  # the model itself calls itself trainable: setting that is in vain
+        layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
+    return copy
 
 
 def pool(features: keras.KerasTensor, pooling: str) -> keras.KerasTensor:

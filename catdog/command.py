@@ -34,6 +34,7 @@ PROCESS = f"{os.getpid()}-{uuid.uuid4().hex[:4]}"
 
 OmegaConf.register_new_resolver("catdog.root", lambda: str(paths.root()), replace=True)
 OmegaConf.register_new_resolver("catdog.process", lambda: PROCESS, replace=True)
+OmegaConf.register_new_resolver("catdog.sum", lambda *numbers: sum(numbers), replace=True)
 
 
 def settings_of(cfg: DictConfig) -> Settings:

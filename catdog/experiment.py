@@ -15,12 +15,9 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-import keras
 import numpy as np
 
 from catdog import fit, loop, model, parts, paths, report, scoring
-from catdog.features import Extractor
-from catdog.feed import Feed
 from catdog.kept import Kept
 from catdog.manifest import Manifest
 from catdog.origin import Origin, commit, run_tags
@@ -120,20 +117,21 @@ def run(
         with clock.stage("features"):
             feeds = parts.feeds(settings, manifest, extractor, progress)
         with clock.stage("build"):
-            trained = parts.trainable(settings, extractor, manifest)
-        work = _Work(run, settings, manifest, feeds, trained, origin, progress, watcher, clock)
+            stage = parts.first_stage(settings, manifest, extractor, feeds)
+        work = _Work(
+            run, settings, manifest, weights, stage, origin, progress, watcher, clock, kept
+        )
         suggestions = work.test_rates()
         fitted = work.train()
         scores = work.evaluate()
         work.conclude(fitted, scores)
-        work.save(extractor)
+        work.save()
         objective = fitted.at_best(settings.objective.metric)
         report.totals(run, clock.seconds, clock.total())
         watcher.on_objective(objective)
     seconds = {**clock.seconds, "total": clock.total()}
-    return Outcome(
-        objective, run.run_id, fitted, scores, suggestions, seconds, trained.count_params()
-    )
+    trained = sum(math.prod(v.shape) for v in work.stage.trained.trainable_variables)
+    return Outcome(objective, run.run_id, fitted, scores, suggestions, seconds, trained)
 
 
 @contextlib.contextmanager
@@ -164,12 +162,13 @@ class _Work:
     run: Run
     settings: Settings
     manifest: Manifest
-    feeds: dict[str, Feed]
-    trained: keras.Model
+    weights: Weights
+    stage: parts.Stage
     origin: Origin
     progress: Progress
     watcher: Watcher
     clock: Clock
+    kept: Kept
 
     def __post_init__(self) -> None:
         self.html = self.origin.kind == "run"  # a sweep's trials leave out the 4 MB HTML pages
@@ -180,7 +179,11 @@ class _Work:
             return {}
         with self.clock.stage("lr_range"):
             curve = parts.range_test(
-                self.settings, self.manifest, self.trained, self.feeds["train"], self.progress
+                self.settings,
+                self.manifest,
+                self.stage.trained,
+                self.stage.feeds["train"],
+                self.progress,
             )
         self.settings = _apply(self.settings, curve.suggestions)
         with self.clock.stage("logging"):
@@ -188,9 +191,12 @@ class _Work:
         return curve.suggestions
 
     def train(self) -> fit.Fitted:
-        """Train the head; a training that was given up ends here, logged so far."""
+        """Train the head, and then what is unfrozen; one that was given up ends here, logged."""
+        settings = self.settings
         with self.clock.stage("fit"):
-            fitted = self._fit()
+            fitted = self._fit("Training", settings.optimizer.lr, settings.trainer.epochs)
+        if settings.finetune.epochs and not fitted.given_up:
+            fitted = self._finetune(fitted)
         with self.clock.stage("logging"):
             report.training(self.run, fitted, html=self.html)
         if fitted.given_up:
@@ -199,11 +205,31 @@ class _Work:
             raise GivenUp(f"after epoch {len(fitted.history['lr'])}")
         return fitted
 
-    def _fit(self) -> fit.Fitted:
-        trainer, schedule = self.settings.trainer, self.settings.schedule
-        rate = parts.scheduled(self.settings, self.feeds["train"].photos)
+    def _finetune(self, fitted: fit.Fitted) -> fit.Fitted:
+        """Go on with the end of the backbone unfrozen; keep the better stage."""
+        settings, manifest, first = self.settings, self.manifest, self.stage
+        first.feeds.clear()  # both stages' features would be twice features.ram_mb
+        with self.clock.stage("features"):
+            self.stage = parts.second_stage(
+                settings, manifest, self.weights, self.kept, first.head, self.progress
+            )
+        choice, ran = settings.finetune, len(fitted.history["lr"])
+        with self.clock.stage("fit"):
+            fitted = self._fit("Fine-tuning", choice.lr, choice.epochs, after=fitted)
+        if fitted.best_epoch <= ran and not fitted.given_up:
+            # scored and saved as it was validated, without the cut
+            with self.clock.stage("features"):
+                feeds = parts.feeds(settings, manifest, first.extractor, self.progress)
+            self.stage = replace(first, feeds=feeds)
+        return fitted
+
+    def _fit(
+        self, title: str, lr: float, epochs: int, *, after: fit.Fitted | None = None
+    ) -> fit.Fitted:
+        trainer, schedule, feeds = self.settings.trainer, self.settings.schedule, self.stage.feeds
+        rate = parts.scheduled(self.settings, feeds["train"].photos, lr=lr, epochs=epochs)
         plateau = fit.Plateau(schedule.factor, schedule.patience, schedule.final_lr)
-        with self.progress.track("Training", trainer.epochs) as advance:
+        with self.progress.track(title, epochs) as advance:
 
             def on_epoch(epoch: int, metrics: dict[str, float]) -> bool:
                 report.epoch(self.run, epoch, metrics)
@@ -212,15 +238,16 @@ class _Work:
                 return self.watcher.on_epoch(epoch, metrics)
 
             return fit.fit(
-                parts.steps(self.settings, self.manifest, self.trained, rate),
-                self.feeds["train"],
-                self.feeds["val"],
-                epochs=trainer.epochs,
-                rng=np.random.default_rng([self.settings.seed, 0]),
+                parts.steps(self.settings, self.manifest, self.stage.trained, rate),
+                feeds["train"],
+                feeds["val"],
+                epochs=epochs,
+                rng=np.random.default_rng([self.settings.seed, 2 if after else 0]),
                 monitor=trainer.monitor,
                 patience=trainer.patience,
                 plateau=plateau if schedule.name == "plateau" else None,
                 on_epoch=on_epoch,
+                after=after,
             )
 
     def conclude(self, fitted: fit.Fitted, scores: scoring.Scores | None) -> None:
@@ -231,7 +258,7 @@ class _Work:
     def evaluate(self) -> scoring.Scores:
         """Score the test photos."""
         with self.clock.stage("evaluate"):
-            probabilities = loop.predict(self.trained, self.feeds["test"])
+            probabilities = loop.predict(self.stage.trained, self.stage.feeds["test"])
             photos = self.manifest.of("test")
             labels = np.array([photo.label for photo in photos])
             scores = scoring.score(probabilities, labels)
@@ -241,14 +268,19 @@ class _Work:
             )
         return scores
 
-    def save(self, extractor: Extractor) -> None:
+    def save(self) -> None:
         """Save the end-to-end model, and log it if that is wanted."""
+        stage, source = self.stage, self.stage.extractor
         wanted = self.settings.tracking.log_model
         log_it = wanted == "always" or (wanted == "auto" and self.origin.kind == "run")
         with (
             self.clock.stage("model"),
             model.stitched(
-                extractor.layers, extractor.prefix, self.trained, features_dtype=extractor.dtype
+                source.layers,
+                source.prefix,
+                stage.head,
+                features_dtype=source.dtype,
+                suffix=stage.suffix,
             ) as whole,
         ):
             report.checkpoint(self.run, whole, self.manifest.classes, log_model=log_it)

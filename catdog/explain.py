@@ -44,15 +44,19 @@ class Explainer:
 
     def __init__(self, model: keras.Model) -> None:
         prefix, self._head = model.get_layer("prefix"), model.get_layer("head")
-        maps = [layer.output for layer in prefix.layers if _is_map(layer.output)]
+        cut = any(layer.name == "suffix" for layer in model.layers)
+        last = model.get_layer("suffix") if cut else prefix  # which has the last map
+        maps = [layer.output for layer in last.layers if _is_map(layer.output)]
         if len(maps) < 2:  # the first is the photo
             raise DataError(model.name, "its prefix has no feature map to explain")
-        self._body = keras.Model(prefix.input, maps[-1])
-        self._tail = keras.Model(maps[-1], prefix.output)
+        body = keras.Model(last.input, maps[-1])
+        networks = (prefix, body) if cut else (body,)
+        self._body = keras.Model(prefix.input, body(prefix.output)) if cut else body
+        self._tail = keras.Model(maps[-1], last.output)
         photos = tf.TensorSpec((None, *self._body.input_shape[1:]), tf.float32)
         signature = [photos, tf.TensorSpec((None,), tf.int32)]
         self._compute = tf.function(self._heat, input_signature=signature)
-        self.centres = centres(self._body)
+        self.centres = centres(*networks)
 
     def heat(self, photos: tf.Tensor, classes: np.ndarray) -> np.ndarray:
         """Return (N, h, w) float32 heat, the hottest place of each photo 1 (or all 0).
@@ -78,7 +82,7 @@ def _is_map(tensor: Any) -> bool:
     return not isinstance(tensor, list) and len(tensor.shape) == 4
 
 
-def centres(network: keras.Model) -> np.ndarray:
+def centres(*networks: keras.Model) -> np.ndarray:
     """Return the pixel of a network's input that each cell of its output map is centred on.
 
     They are not simply spread evenly: where Keras pads even sizes on the right only, each stride
@@ -86,19 +90,14 @@ def centres(network: keras.Model) -> np.ndarray:
     right of where an enlarged map would show them.
 
     Args:
-        network: (N, S, S, 3) to (N, h, w, channels), alike in both directions.
+        *networks: One behind the other, (N, S, S, 3) to (N, h, w, channels), alike in both
+            directions.
 
     Returns:
         (h,) float pixels, 0 the centre of the first.
     """
-    makers = {id(layer.output): layer for layer in network.layers}
-    chain, tensor = [], network.output
-    while not isinstance(layer := makers[id(tensor)], keras.layers.InputLayer):
-        chain.append(layer)
-        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
-        tensor = max(inputs, key=lambda t: t.shape[1])  # not a block's squeezed side branch
     first, step = 0.0, 1
-    for layer in reversed(chain):
+    for layer in [layer for network in networks for layer in _chain(network)]:
         if isinstance(layer, keras.layers.ZeroPadding2D):
             first -= layer.padding[0][0] * step
         kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
@@ -108,7 +107,18 @@ def centres(network: keras.Model) -> np.ndarray:
             before = max(lack, 0) // 2 if layer.padding == "same" else 0
             first += ((kernel[0] - 1) / 2 - before) * step
             step *= stride
-    return first + step * np.arange(network.output.shape[1])
+    return first + step * np.arange(networks[-1].output.shape[1])
+
+
+def _chain(network: keras.Model) -> list[Any]:
+    """Return the layers from a network's input to its output, past side branches."""
+    makers = {id(layer.output): layer for layer in network.layers}
+    chain, tensor = [], network.output
+    while not isinstance(layer := makers[id(tensor)], keras.layers.InputLayer):
+        chain.append(layer)
+        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+        tensor = max(inputs, key=lambda t: t.shape[1])  # not a block's squeezed side branch
+    return chain[::-1]
 
 
 def overlay(

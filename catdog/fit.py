@@ -22,7 +22,7 @@ class Fitted:
     Attributes:
         history: Each of ``METRICS`` by epoch.
         best_epoch: The epoch (from 1) whose weights the model now has; ties go to the earlier.
-        stopped_early: Whether patience ran out.
+        stopped_early: Whether patience ran out, in any stage.
         given_up: Whether ``on_epoch`` ended it.
     """
 
@@ -66,6 +66,7 @@ def fit(
     patience: int | None = 3,
     plateau: Plateau | None = None,
     on_epoch: Callable[[int, dict[str, float]], bool] = lambda epoch, metrics: False,
+    after: Fitted | None = None,
 ) -> Fitted:
     """Train, and leave the model with the weights of its best epoch.
 
@@ -79,21 +80,28 @@ def fit(
         patience: Stop after this many epochs without improvement; null never stops early.
         plateau: Lower the learning rate when stuck; null leaves it to the schedule.
         on_epoch: Hears of each epoch (from 1) and its metrics; true gives the training up.
+        after: The stage that came before. The history goes on, epochs are counted on, and weights
+            are kept only if they beat its best: if none do, the model has those it came with.
+            Patience and plateau look at this stage alone.
 
     Returns:
         The history and the best epoch. A training whose every epoch is NaN keeps its first.
     """
-    history: dict[str, list[float]] = {name: [] for name in METRICS}
-    best, best_epoch, best_weights, stuck = math.nan, 0, None, 0
-    stopped = given_up = False
-    for epoch in range(1, epochs + 1):
+    history = {name: list(after.history[name]) if after else [] for name in METRICS}
+    ran = len(history["lr"])
+    kept, best_epoch = (after.at_best(monitor), after.best_epoch) if after else (math.nan, 0)
+    best_weights = steps.model.get_weights() if after else None
+    best, stuck, stopped, given_up = math.nan, 0, False, False
+    for epoch in range(ran + 1, ran + epochs + 1):
         metrics = _epoch(steps, train, rng)
         steps.swap_averages()
         metrics["val/loss"], metrics["val/accuracy"] = steps.evaluate(val)
         metrics["lr"] = learning_rate(steps.optimizer)
-        if better(metrics[monitor], best, monitor) or best_weights is None:
-            best, best_epoch, stuck = metrics[monitor], epoch, 0
+        if better(metrics[monitor], kept, monitor) or best_weights is None:
+            kept, best_epoch = metrics[monitor], epoch
             best_weights = steps.model.get_weights()
+        if better(metrics[monitor], best, monitor) or epoch == ran + 1:
+            best, stuck = metrics[monitor], 0
         else:
             stuck += 1
         steps.swap_averages()
@@ -103,11 +111,12 @@ def fit(
         if plateau and stuck and stuck % plateau.patience == 0:
             lower = max(metrics["lr"] * plateau.factor, plateau.least)
             steps.optimizer.learning_rate = lower
-        stopped = patience is not None and stuck >= patience and epoch < epochs
+        stopped = patience is not None and stuck >= patience and epoch < ran + epochs
         if stopped or given_up:
             break
     steps.model.set_weights(best_weights)
-    return Fitted(history, best_epoch, stopped, given_up)
+    early = stopped or (after is not None and after.stopped_early)
+    return Fitted(history, best_epoch, early, given_up)
 
 
 def _epoch(steps: Steps, train: Feed, rng: np.random.Generator) -> dict[str, float]:

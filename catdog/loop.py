@@ -143,6 +143,8 @@ def predict(model: keras.Model, feed: Feed) -> np.ndarray:
     parts = []
     for features, _ in feed.ordered():
         step = max(1, 2**24 // int(np.prod(feed.shape)))  # at most 64 MiB of float32 at once
+        if len(feed.shape) > 1:  # a map has more behind it: the rest of the network
+            step = min(step, EVALUATION_ROWS)
         for start in range(0, features.shape[1], step):
             parts.append(compute(features[:, start : start + step]).numpy())
     return np.concatenate(parts)

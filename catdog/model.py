@@ -12,9 +12,10 @@ import keras
 def stitched(
     preprocessing: Sequence[keras.layers.Layer],
     prefix: keras.Model,
-    trained: keras.Model,
+    head: keras.Model,
     *,
     features_dtype: str,
+    suffix: keras.Model | None = None,
 ) -> Iterator[keras.Model]:
     """Yield the end-to-end model of ``stitch``; the parts are afterwards as they were.
 
@@ -23,32 +24,40 @@ def stitched(
     """
     calls = [
         list_
-        for part in (*preprocessing, prefix, trained)
+        for part in (*preprocessing, prefix, head, *([suffix] if suffix is not None else []))
         for list_ in (part._inbound_nodes, part._outbound_nodes)
     ]
     lengths = [len(list_) for list_ in calls]
     try:
-        yield stitch(preprocessing, prefix, trained, features_dtype=features_dtype)
+        yield stitch(preprocessing, prefix, head, features_dtype=features_dtype, suffix=suffix)
     finally:
         for list_, length in zip(calls, lengths, strict=True):
             del list_[length:]
 
 
+def joined(suffix: keras.Model, head: keras.Model) -> keras.Model:
+    """Return suffix and head as the one model that is trained: feature map to logits."""
+    start = keras.Input(suffix.input_shape[1:], dtype="float32", name="map")
+    return keras.Model(start, head(suffix(start)), name="trained")
+
+
 def stitch(
     preprocessing: Sequence[keras.layers.Layer],
     prefix: keras.Model,
-    trained: keras.Model,
+    head: keras.Model,
     *,
     features_dtype: str,
+    suffix: keras.Model | None = None,
 ) -> keras.Model:
-    """Join preprocessing, frozen prefix and trained part.
+    """Join preprocessing, frozen prefix and trained parts.
 
     Args:
         preprocessing: From ``pipeline.preprocessing``.
         prefix: The frozen part.
-        trained: Features to logits.
+        head: Features to logits.
         features_dtype: The store's; an identity layer of it makes this model round as the store
             does, so that it gives the very predictions that the run was scored with.
+        suffix: Of a cut network the rest of it, between what is stored and the head.
 
     Returns:
         A model from (N, H, W, 3) uint8 photos of any size to (N, classes) float32 probabilities.
@@ -62,6 +71,8 @@ def stitch(
     x = prefix(x)
     x = keras.layers.Activation("linear", dtype=features_dtype, name="stored")(x)
     x = keras.layers.Activation("linear", dtype="float32", name="loaded")(x)
-    x = trained(x)
+    if suffix is not None:
+        x = suffix(x)
+    x = head(x)
     x = keras.layers.Softmax(dtype="float32", name="probabilities")(x)
     return keras.Model(photos, x, name="catdog")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import astuple
+from collections.abc import Hashable
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from catdog import backbone, features, feed, head, lr_range, optimizer, pipeline
+from catdog import backbone, features, feed, head, lr_range, model, optimizer, pipeline
+from catdog.backbone import Backbone
 from catdog.features import Extractor
 from catdog.feed import Feed
 from catdog.kept import Kept
@@ -21,37 +23,132 @@ from catdog.settings import Settings
 from catdog.weights import Weights
 
 
+@dataclass(frozen=True)
+class Stage:
+    """What is trained, and on what.
+
+    Attributes:
+        extractor: The frozen part, photos to features.
+        feeds: Of ``train``, ``val`` and ``test``.
+        head: Its last layers, to logits.
+        suffix: Of a cut backbone the unfrozen end, between features and head.
+        trained: Features to logits: suffix and head.
+    """
+
+    extractor: Extractor
+    feeds: dict[str, Feed]
+    head: keras.Model
+    suffix: keras.Model | None
+    trained: keras.Model
+
+
+def first_stage(
+    settings: Settings, manifest: Manifest, source: Extractor, feeds: dict[str, Feed]
+) -> Stage:
+    """Return a new head on the features of the whole backbone."""
+    trained = trainable(settings, source, manifest)
+    return Stage(source, feeds, trained, None, trained)
+
+
+def second_stage(
+    settings: Settings,
+    manifest: Manifest,
+    weights: Weights,
+    kept: Kept,
+    head: keras.Model,
+    progress: Progress,
+) -> Stage:
+    """Return the end of the backbone and a head, on what the store keeps of the cut.
+
+    The end is a copy: what trials share stays as it was loaded.
+
+    Args:
+        settings: With ``backbone.unfreeze_from``.
+        manifest: The photos.
+        weights: The backbone's.
+        kept: What trials of one process share.
+        head: From the first stage.
+        progress: Hears of the extraction.
+    """
+    cut = kept.get("cut", _key(settings, weights), lambda: _cut(settings, weights, kept))
+    own = feeds(settings, manifest, cut.extractor, progress)
+    keras.utils.set_random_seed(settings.seed)  # some networks drop paths
+    suffix = backbone.unfrozen(cut.rest)
+    return Stage(cut.extractor, own, head, suffix, model.joined(suffix, head))
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A backbone in two: photos to a map, and from there to pooled features."""
+
+    extractor: Extractor
+    rest: keras.Model
+
+
+def _cut(settings: Settings, weights: Weights, kept: Kept) -> _Cut:
+    built, pooling = _backbone(settings, weights, kept), settings.head.pooling
+    block = str(settings.backbone.block)
+    before = backbone.boundary(built, block)
+    prefix = backbone.prefix(built, pooling=pooling, cut=before)
+    # by the block: Keras numbers nameless layers anew in every process; how the map is pooled
+    # later is no matter of the store's
+    facts = {"cut": block, "pooling": None}
+    return _Cut(
+        _extracting(settings, built, prefix, facts),
+        backbone.suffix(built, pooling=pooling, cut=before),
+    )
+
+
 def extractor(settings: Settings, weights: Weights, kept: Kept) -> Extractor:
-    """Return the frozen prefix, which trials of one process share."""
+    """Return the whole backbone as a frozen prefix, which trials of one process share."""
+
+    def make() -> Extractor:
+        built, pooling = _backbone(settings, weights, kept), settings.head.pooling
+        prefix = backbone.prefix(built, pooling=pooling)
+        return _extracting(settings, built, prefix, {"cut": None, "pooling": pooling})
+
+    return kept.get("extractor", _key(settings, weights), make)
+
+
+def _key(settings: Settings, weights: Weights) -> Hashable:
+    """Return all that a prefix and its rows depend on."""
     store, seed = settings.features, settings.seed if weights.path is None else 0
-    key = (
+    return (
         astuple(settings.backbone), settings.head.pooling, store.dtype, store.batch_size, weights,
         seed,
     )  # fmt: skip
-    return kept.get("extractor", key, lambda: _extractor(settings, weights))
 
 
-def _extractor(settings: Settings, weights: Weights) -> Extractor:
-    choice = settings.backbone
-    built = backbone.build(
-        choice.name,
-        image_size=choice.image_size,
-        alpha=choice.alpha,
-        weights=weights,
-        seed=settings.seed,
+def _backbone(settings: Settings, weights: Weights, kept: Kept) -> Backbone:
+    """Build the network; the prefixes of both stages share it."""
+    choice, key = settings.backbone, _key(settings, weights)
+    return kept.get(
+        "backbone",
+        key,
+        lambda: backbone.build(
+            choice.name,
+            image_size=choice.image_size,
+            alpha=choice.alpha,
+            weights=weights,
+            seed=settings.seed,
+        ),
     )
-    facts = {
+
+
+def _extracting(
+    settings: Settings, built: Backbone, prefix: keras.Model, facts: dict[str, str | None]
+) -> Extractor:
+    choice = settings.backbone
+    known = {
         "backbone": choice.name,
         "weights": built.weights_hash,
-        "cut": choice.unfreeze_from,
-        "pooling": settings.head.pooling,
         "image_size": choice.image_size,
         "resize": choice.resize,
     }
     return Extractor(
-        backbone.prefix(built, pooling=settings.head.pooling),
+        prefix,
         pipeline.preprocessing(choice.image_size, choice.resize, built.scaling),
-        facts,
+        {**known, **facts},
         settings.features.dtype,
         settings.features.batch_size,
     )
@@ -80,10 +177,11 @@ def feeds(
         }
     root = Path(settings.features.dir).expanduser()
     ram = settings.features.ram_mb * 2**20
+    cut = f" before {block}" if (block := source.facts["cut"]) else ""
     sets = {
         split: features.ensure(
             root, source, manifest.of(split), policy=rule, views=views, seed=seed,
-            progress=progress, split=split,
+            progress=progress, split=split + cut,
         )
         for split, (rule, views) in wanted.items()
     }  # fmt: skip
@@ -135,14 +233,14 @@ def _class_weights(photos: list[Photo], classes: int) -> list[float]:
     return [len(photos) / (classes * counts[label]) for label in range(classes)]
 
 
-def scheduled(settings: Settings, photos: int) -> optimizer.Rate:
-    """Return the learning rate, or its schedule over ``photos`` a training epoch."""
-    trainer, schedule = settings.trainer, settings.schedule
+def scheduled(settings: Settings, photos: int, *, lr: float, epochs: int) -> optimizer.Rate:
+    """Return a stage's learning rate, or its schedule over ``photos`` a training epoch."""
+    schedule = settings.schedule
     return optimizer.schedule(
         schedule.name,
-        settings.optimizer.lr,
-        epochs=trainer.epochs,
-        steps_per_epoch=math.ceil(photos / trainer.batch_size),
+        lr,
+        epochs=epochs,
+        steps_per_epoch=math.ceil(photos / settings.trainer.batch_size),
         warmup_epochs=schedule.warmup_epochs,
         final_lr=schedule.final_lr,
     )

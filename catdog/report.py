@@ -35,7 +35,10 @@ def run_name(settings: Settings) -> str:
         else f"{settings.optimizer.lr:.2e}"
     )
     lr = lr.replace("e-0", "e-").replace("e+0", "e+")
-    return f"{settings.backbone.name} {settings.head.name} {settings.optimizer.name} lr={lr}"
+    name = f"{settings.backbone.name} {settings.head.name} {settings.optimizer.name} lr={lr}"
+    if settings.finetune.epochs:
+        name += f", then {settings.backbone.block} on lr={settings.finetune.lr:g}"
+    return name
 
 
 def _is_round(value: float) -> bool:

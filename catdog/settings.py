@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
+from catdog import blocks
 from catdog.section import Section, check_range, fit_type, number, one_of
 
 
@@ -49,7 +50,10 @@ class Data(Section):
 
 @dataclass(frozen=True)
 class Backbone(Section):
-    """The pretrained network; ``image_size`` in pixels, square."""
+    """The pretrained network; ``image_size`` in pixels, square.
+
+    ``unfreeze_from`` is the block where the end that fine-tuning trains begins.
+    """
 
     key: ClassVar[str] = "backbone"
     name: str = one_of(
@@ -67,17 +71,23 @@ class Backbone(Section):
     unfreeze_from: str | None = None
 
     def check(self) -> None:
-        """Refuse a width for networks that have none, and fine-tuning, which is not there yet."""
+        """Refuse a width for networks that have none, and blocks that they do not have."""
         if self.alpha != 1.0 and not self.name.startswith("mobilenet"):
             raise self.refuse(
                 "alpha", f"{self.name} has no width multiplier", "backbone.alpha=1.0"
             )
-        if self.unfreeze_from is not None:
+        if self.unfreeze_from is not None and self.block is None:
+            known = blocks.BLOCKS[self.name]
             raise self.refuse(
                 "unfreeze_from",
-                "this version trains heads on a fully frozen backbone only",
-                "backbone.unfreeze_from=null",
+                f"{self.name} can be cut before {', '.join(known)}",
+                f"backbone.unfreeze_from={known[-4]}",
             )
+
+    @property
+    def block(self) -> str | None:
+        """The first trainable block, however ``unfreeze_from`` spells it; null freezes all."""
+        return self.unfreeze_from and blocks.named(self.name, self.unfreeze_from)
 
 
 @dataclass(frozen=True)
@@ -223,11 +233,11 @@ class Trainer(Section):
 
 @dataclass(frozen=True)
 class Finetune(Section):
-    """The second stage; needs ``backbone.unfreeze_from``."""
+    """The second stage: head and unfrozen blocks; needs ``backbone.unfreeze_from``."""
 
     key: ClassVar[str] = "finetune"
     epochs: int = number(0, least=0)
-    lr: float = number(3e-5, above=0)
+    lr: float = number(3e-5, above=0, most=100)
 
 
 @dataclass(frozen=True)
@@ -294,17 +304,32 @@ class Settings:
             value = fit_type(name, getattr(self, name), kind)
             object.__setattr__(self, name, value)
             check_range(name, value, bounds, default)
+        self._check_finetune()
+        self._check_schedule("trainer.epochs", self.trainer.epochs, "optimizer", self.optimizer.lr)
+        if self.finetune.epochs:  # the schedule runs over each stage anew
+            own = self.finetune
+            self._check_schedule("finetune.epochs", own.epochs, "finetune", own.lr)
+
+    def _check_finetune(self) -> None:
+        """Refuse a second stage with nothing to train, and a cut that no stage uses."""
         if self.finetune.epochs and self.backbone.unfreeze_from is None:
             raise self.finetune.refuse(
                 "epochs", "fine-tuning needs backbone.unfreeze_from", "finetune.epochs=0"
             )
-        if self.schedule.warmup_epochs >= self.trainer.epochs:
+        if self.backbone.unfreeze_from is not None and not self.finetune.epochs:
+            raise self.backbone.refuse(
+                "unfreeze_from",
+                "with finetune.epochs=0 nothing would train it",
+                "finetune.epochs=3",
+            )
+
+    def _check_schedule(self, length: str, epochs: int, group: str, lr: float) -> None:
+        """Refuse a schedule that does not fit a stage's epochs and rate."""
+        if self.schedule.warmup_epochs >= epochs:
             raise self.schedule.refuse(
                 "warmup_epochs",
-                f"expected less than trainer.epochs={self.trainer.epochs}",
+                f"expected less than {length}={epochs}",
                 "schedule.warmup_epochs=0",
             )
-        if self.schedule.final_lr > self.optimizer.lr:
-            raise self.schedule.refuse(
-                "final_lr", f"expected at most optimizer.lr={self.optimizer.lr}"
-            )
+        if self.schedule.final_lr > lr:
+            raise self.schedule.refuse("final_lr", f"expected at most {group}.lr={lr}")

@@ -16,7 +16,7 @@ PLUGINS = PACKAGE.parent / "hydra_plugins"
 # From the top down: a room imports only rooms before it.
 ROOMS = """
 errors progress paths origin runtime owners kept in_use
-section settings keys
+blocks section settings keys
 formats drawing demo photos archive datasets manifest data
 decode augment pipeline
 torch_weights weights prepare backbone head model optimizer

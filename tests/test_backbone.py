@@ -23,6 +23,8 @@ def enliven(built):
     norms = [x for x in built.model.layers if isinstance(x, keras.layers.BatchNormalization)]
     size = built.model.input_shape[1]
     noise = np.random.default_rng(0).uniform(-1, 1, (24, size, size, 3)).astype(np.float32)
+    if built.scaling == backbone.IDENTITY:
+        noise = 127.5 * (noise + 1)
     kept = [(norm.trainable, norm.momentum) for norm in norms]
     for norm in norms:
         norm.trainable, norm.momentum = True, 0.0

@@ -121,6 +121,42 @@ def test_best_epoch_and_patience(feeds, monitor, values, patience, best, epochs,
 
 
 @pytest.mark.parametrize(
+    ("first", "second", "monitor", "patience", "best", "epochs", "stopped"),
+    [
+        ([3, 2], [1, 4], "val/loss", None, 3, 4, False),
+        ([3, 2], [2, 2], "val/loss", None, 2, 4, False),
+        ([1, 2, 9], [4, 3], "val/loss", 1, 1, 4, True),  # the first stage ended early
+        ([3, 1], [4, 3, 2], "val/loss", 1, 2, 5, False),  # better and better, never the best
+        ([3, 1], [4, 5, 6], "val/loss", 1, 2, 4, True),
+        ([0.5, 0.6], [0.7, 0.6], "val/accuracy", None, 3, 4, False),
+        ([NAN, NAN], [2, NAN], "val/loss", None, 3, 4, False),
+        ([2, NAN], [NAN, NAN], "val/loss", None, 1, 4, False),
+    ],
+)
+def test_a_second_stage_goes_on(feeds, first, second, monitor, patience, best, epochs, stopped):
+    made, heard = scripted(first), []
+    options = {"monitor": monitor, "patience": patience}
+    one = run(made, feeds, epochs=len(first), on_epoch=lambda n, _: heard.append(n), **options)
+    came = made.model.get_weights()
+    other = Scripted(made.model, optimizer.build("adam", 1e-3), batch_size=16)
+    other.script, seen = iter(second), {}
+
+    def keep(epoch, metrics):
+        heard.append(epoch)
+        seen[epoch] = other.model.get_weights()
+
+    two = run(other, feeds, epochs=len(second), on_epoch=keep, after=one, **options)
+    assert heard == list(range(1, epochs + 1))
+    assert (two.best_epoch, len(two.history["lr"])) == (best, epochs)
+    assert two.stopped_early == stopped
+    ran = len(one.history["lr"])
+    assert two.history["lr"] == pytest.approx([1e-2] * ran + [1e-3] * (epochs - ran))
+    for found, wanted in zip(made.model.get_weights(), seen.get(best, came), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    assert one.history["lr"] == pytest.approx([1e-2] * ran)
+
+
+@pytest.mark.parametrize(
     ("value", "than", "monitor", "answer"),
     [(1, 2, "val/loss", True), (2, 2, "val/loss", False), (2, 1, "val/accuracy", True),
      (1, 2, "val/accuracy", False), (NAN, 1, "val/loss", False), (1, NAN, "val/loss", True),

@@ -91,6 +91,9 @@ def test_every_option_is_known_and_a_typo_lists_them_all(group: type[Section], i
     assert listed == ["null" if option is None else option for option in options]
 
 
+TWO_STAGES = {"backbone": {"unfreeze_from": "block_13"}, "finetune": {"epochs": 2}}
+
+
 @pytest.mark.parametrize(
     "key, value, expected, fix",
     [
@@ -99,7 +102,9 @@ def test_every_option_is_known_and_a_typo_lists_them_all(group: type[Section], i
         ("data.val_fraction", 0.9, "no photo is left", "data.val_fraction=0.1"),
         ("data.classes", ["cat"], "two or more different", ""),
         ("data.classes", ["cat", "cat"], "two or more different", ""),
-        ("backbone.unfreeze_from", "block_16", "frozen", "backbone.unfreeze_from=null"),
+        ("backbone.unfreeze_from", "block_16", "nothing would train it", "finetune.epochs=3"),
+        ("backbone.unfreeze_from", "block_17", "block_16, Conv_1", "backbone.unfreeze_from="),
+        ("backbone.unfreeze_from", "block_13_project", "before expanded_conv, block_1,", ""),
         ("head.dropout", 1, "0 <= dropout < 1", "head.dropout=0.2"),
         ("head.dropout", -0.1, "0 <= dropout < 1", "head.dropout=0.2"),
         ("head.dropout", [0.1, 0.2], "one per hidden layer (1)", "head.dropout=0.2"),
@@ -131,6 +136,12 @@ def test_what_cannot_work_is_refused(key: str, value: Any, expected: str, fix: s
         ({"lr_range": {"enabled": False, "apply": "valley"}}, "lr_range.enabled=true"),
         ({"head": {"units": [8, 4], "dropout": [0.5]}}, "one per hidden layer (2)"),
         ({"trainer": {"epochs": 3}, "schedule": {"warmup_epochs": 3}}, "less than trainer.epochs"),
+        ({**TWO_STAGES, "schedule": {"warmup_epochs": 2}}, "less than finetune.epochs=2"),
+        ({**TWO_STAGES, "schedule": {"final_lr": 1e-4}}, "expected at most finetune.lr=3e-05"),
+        (
+            {**TWO_STAGES, "backbone": {"name": "resnet50_v2", "unfreeze_from": "block_13"}},
+            "resnet50_v2 can be cut before conv2_block1, conv2_block2,",
+        ),
     ],
 )
 def test_fields_that_contradict_each_other_are_refused(
@@ -193,6 +204,13 @@ def test_a_value_of_another_type_is_refused(key: str, value: Any, expected: str)
     shown = "null" if value is None else repr(value) if isinstance(value, str) else value
     assert said.startswith(f"{key}={shown}: expected ")
     assert expected in said
+
+
+@pytest.mark.parametrize("name", ["block_13", "block_13_expand"])
+def test_a_block_is_known_by_its_first_layer_too(name: str) -> None:
+    chosen = keys.parse({**TWO_STAGES, "backbone": {"unfreeze_from": name}})
+    assert chosen.backbone.block == "block_13"
+    assert settings.Backbone().block is None
 
 
 def test_settings_work_in_a_notebook_and_cannot_change() -> None:
