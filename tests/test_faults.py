@@ -104,7 +104,7 @@ def pasted(lab: Lab, command: str) -> subprocess.Popen[str]:
 def epochs(lab: Lab, name: str) -> int:
     """How many epochs of a run MLflow has heard of."""
     place = str(lab.folder / "hydra" / name)
-    runs = [run for run in lab.runs() if run.tags["hydra.dir"].rstrip("/") == place]
+    runs = [run for run in lab.runs() if run.tags.get("hydra.dir", "").rstrip("/") == place]
     return len(runs[0].history("val/loss")) if runs else 0
 
 
