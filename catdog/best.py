@@ -11,12 +11,10 @@ from typing import Any
 import yaml
 
 from catdog import study
-from catdog.errors import ConfigError
+from catdog.errors import SHOWN, ConfigError, listed
 from catdog.tracking import Known, Tracker
 
 ARTIFACT = "sweep/best.yaml"
-SHOWN = 5
-"""How many studies a message lists."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ def parent_of(asked: str, tracker: Tracker) -> Known:
         return next(run for run in sweeps if run.tags[study.STUDY] == fitting[0])
     where = f"experiment {tracker.experiment} of {tracker.shown_uri}"
     if fitting:
-        found = f"the beginning of {len(fitting)} studies in {where}: {_listed(fitting)}"
+        found = f"the beginning of {len(fitting)} studies in {where}: {listed(fitting)}"
         raise ConfigError("+best", asked, found, f"+best={fitting[0]}")
     if not names:
         raise ConfigError(
@@ -110,12 +108,7 @@ def parent_of(asked: str, tracker: Tracker) -> Known:
             "python -m catdog.train -m optimizer.lr=1e-4,1e-3,1e-2",
         )  # fmt: skip
     near = difflib.get_close_matches(asked, names, n=SHOWN, cutoff=0.5)
-    listed = f"the nearest: {_listed(near)}" if near else f"the latest: {_listed(names)}"
+    some = f"the nearest: {listed(near)}" if near else f"the latest: {listed(names)}"
     raise ConfigError(
-        "+best", asked, f"no such study in {where}; {listed}", f"+best={(near or names)[0]}"
+        "+best", asked, f"no such study in {where}; {some}", f"+best={(near or names)[0]}"
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

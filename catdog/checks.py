@@ -274,7 +274,7 @@ def runs(asked: Namespace) -> Iterator[Finding]:
     elif "://" not in uri or uri.startswith("file:"):
         said = f"{key}={shown} is a folder; catdog's runs want a database or a server"
         yield Finding(WARNING, "MLflow", said, "sqlite:///mlruns/mlflow.db")
-    elif uri.startswith("sqlite:") and not stores.file_of(uri).exists():
+    elif uri.startswith("sqlite:") and not paths.sqlite_file(uri).exists():
         yield Finding(OK, "MLflow", f"{shown} is made by the first run")
     else:
         try:
@@ -304,7 +304,7 @@ def studies(asked: Namespace) -> Iterator[Finding]:
 
 def _storage(url: str) -> str:
     shown = paths.without_password(url)
-    if url.startswith("sqlite:") and not stores.file_of(url).exists():
+    if url.startswith("sqlite:") and not paths.sqlite_file(url).exists():
         return f"{shown} is made by the first sweep"
     try:
         found = stores.studies(url)

@@ -12,6 +12,7 @@ import shlex
 import signal
 import sys
 import uuid
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,6 +84,19 @@ def typed() -> str:
     if words[:2] == ["--config-dir", str(paths.sweeps())]:  # by python -m catdog.sweep
         return shlex.join(["python", "-m", "catdog.sweep", *words[3:]])
     return shlex.join(["python", "-m", "catdog.train", *words])
+
+
+def parser(module: str, description: str, epilog: str = "", **more: Any) -> ArgumentParser:
+    """Return a command's parser, called as the person called it; the epilog is shown as it is."""
+    called = sys.argv[0] if sys.argv[0].startswith("catdog ") else f"python -m catdog.{module}"
+    look = RawDescriptionHelpFormatter
+    return ArgumentParser(called, description=description, epilog=epilog,
+                          formatter_class=look, **more)  # fmt: skip
+
+
+def as_options(error: Exception) -> str:
+    """Return a message in which the store is called as commands without Hydra's keys call it."""
+    return re.sub(r"\btracking\.(uri|experiment)=", r"--\1=", str(error))
 
 
 @contextmanager

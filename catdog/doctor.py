@@ -1,6 +1,6 @@
 """python -m catdog.doctor: whether this machine is ready, and what to do where it is not.
 
-``--sweep NAME`` says what a search would do and, from a pilot of two trials, how long it takes.
+``--sweep NAME`` says what a search would do and, from a pilot of it, how long it takes.
 """
 
 from __future__ import annotations

@@ -5,6 +5,11 @@ Anything else that escapes is a bug in catdog and shows its traceback.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+SHOWN = 5
+"""How many names a message lists."""
+
 
 class CatdogError(Exception):
     """Base of the errors whose message is meant for the person at the keyboard."""
@@ -38,3 +43,9 @@ class DataError(CatdogError):
     def __init__(self, path: object, found: str, fix: str = "") -> None:
         self.path = str(path)
         super().__init__(f"{path}: {found}" + (f". {fix}" if fix else ""))
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first few names as a message shows them."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

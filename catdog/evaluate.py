@@ -75,12 +75,11 @@ def main() -> None:
 
 
 def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    parser = argparse.ArgumentParser(
-        prog=sys.argv[0] if sys.argv[0].startswith("catdog ") else "python -m catdog.evaluate",
+    parser = command.parser(
+        "evaluate",
+        "Score a trained model, with 95 % confidence intervals.",
+        EPILOG,
         usage="%(prog)s [--model NAME] [--split SPLIT] [key=value ...]",
-        description="Score a trained model, with 95 %% confidence intervals.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("--model", default="best", help="as catdog.predict takes it (best)")
@@ -157,16 +156,15 @@ def chosen(manifest: Manifest, split: str, model: Model, progress: Progress) -> 
     Raises:
         DataError: there is none.
     """
-    if split in ("train", "val", "test"):
-        photos = manifest.of(split)
-    else:
-        used = {sha256 for sha256, own in model.seen.items() if own != "test"}
-        photos = [p for p in manifest.photos if split == "all" or p.sha256 not in used]
-        left_out = len(manifest.photos) - len(photos)
-        if left_out:
-            progress.note(f"{left_out} photos left out: the model was trained or chosen on them")
-        elif split == "unseen" and not model.seen:
-            progress.note("Not known what this file learned from: some photos may be among it")
+    used = {sha256 for sha256, own in model.seen.items() if own != "test"}
+    asked = manifest.photos if split in ("unseen", "all") else manifest.of(split)
+    fresh = [photo for photo in asked if photo.sha256 not in used]
+    photos, known = fresh if split == "unseen" else list(asked), len(asked) - len(fresh)
+    if not model.seen:
+        progress.note("Not known what this file learned from: some photos may be among it")
+    elif known:
+        verb = "left out" if split == "unseen" else "are too easy"
+        progress.note(f"{known} photos {verb}: the model was trained or chosen on them")
     if not photos:
         raise DataError(
             manifest.root, f"there is no {split} photo in it",

@@ -149,7 +149,7 @@ def run(name: str, overrides: Sequence[str], trials: int, jobs: int) -> Pilot:
             "hydra.sweep.dir": f"'{folder}/pilot'",
             "tracking.uri": f"'sqlite:///{folder}/mlflow.db'",
         }
-        theirs = [word for word in overrides if word.lstrip("+").partition("=")[0] not in mine]
+        theirs = [word for word in overrides if command.key_of(word) not in mine]
         words = [name, *theirs, *(f"{key}={value}" for key, value in mine.items())]
         started = time.monotonic()
         status = _wait([sys.executable, "-m", "catdog.sweep", *words])

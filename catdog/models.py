@@ -11,13 +11,13 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from catdog import paths, study
-from catdog.errors import ConfigError, DataError
+from catdog.errors import SHOWN, ConfigError, DataError, listed
 from catdog.logged_model import BEST
 from catdog.settings import Tracking
 from catdog.tracking import MlflowException, Tracker
@@ -36,9 +36,6 @@ AT_BEST = {"val/loss": "best/val_loss", "val/accuracy": "best/val_accuracy"}
 
 LEAST_ID = 4
 """Fewest letters of a run's id that are taken as its beginning."""
-
-SHOWN = 5
-"""How many names a message lists."""
 
 
 @dataclass(frozen=True)
@@ -115,34 +112,17 @@ def open_store(uri: str | None, experiment: str) -> Tracker:
     Raises:
         ConfigError: there is no such store, or it does not answer.
     """
-    default = f"sqlite:///{paths.root()}/mlruns/mlflow.db"
-    address = uri or os.environ.get("MLFLOW_TRACKING_URI") or default
-    local = address.startswith("sqlite:///")
-    if local and not Path(address.removeprefix("sqlite:///").split("?")[0]).is_file():
+    address = paths.store(uri, paths.root())
+    if address.startswith("sqlite:///") and not paths.sqlite_file(address).is_file():
         raise ConfigError("tracking.uri", address, "no run was logged there yet", TRAIN)
     return _ReadOnly(uri=address, experiment=experiment, root=paths.root())
-
-
-def runs_of(tracker: Tracker, asked: str) -> Iterator[Any]:
-    """Yield the experiment's runs that fit a filter of MLflow's, the latest first."""
-    token: str | None = ""
-    while token is not None:
-        page = tracker.client.search_runs([tracker.experiment_id], asked, page_token=token or None)
-        yield from page
-        token = page.token or None
 
 
 def ids_beginning(letters: str, tracker: Tracker) -> list[str]:
     """Return the ids of the experiment's runs that some letters begin, if they are enough."""
     if not re.fullmatch(f"[0-9a-f]{{{LEAST_ID},31}}", letters):
         return []
-    return [run.info.run_id for run in runs_of(tracker, f"attributes.run_id LIKE '{letters}%'")]
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return the first few names as a message shows them."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    return [run.info.run_id for run in tracker.search(f"attributes.run_id LIKE '{letters}%'")]
 
 
 def objective_of(tracker: Tracker, run: Any, metric: str) -> float:
@@ -192,7 +172,7 @@ class _Search:
 
     def _best(self) -> Named:
         trained = [
-            run for run in runs_of(self._tracker, FINISHED) if run.data.tags.get(KIND) in KINDS
+            run for run in self._tracker.search(FINISHED) if run.data.tags.get(KIND) in KINDS
         ]
         if not trained:
             raise self._no(f"{self._where} has no finished run", TRAIN)

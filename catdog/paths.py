@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -23,6 +24,17 @@ def root() -> Path:
     """Return the clone's folder, or the current one when catdog is an installed wheel."""
     clone = PACKAGE.parent
     return clone if (clone / "conf" / "train.yaml").is_file() else Path.cwd()
+
+
+def store(uri: str | None, folder: Path) -> str:
+    """Return the MLflow store that is meant: named, else by the environment, else a folder's."""
+    default = f"sqlite:///{folder}/mlruns/mlflow.db"
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or default
+
+
+def sqlite_file(url: str) -> Path:
+    """Return the file of a SQLite database."""
+    return Path(url.partition(":///")[2].split("?")[0])
 
 
 def without_password(url: str) -> str:

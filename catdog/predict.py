@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shutil
 import signal
 import sys
@@ -57,17 +56,12 @@ def main() -> NoReturn:
     except (CatdogError, OSError) as error:  # a full disk is nobody's bug
         if command.VERBOSE:
             raise
-        command.leave(re.sub(r"\btracking\.(uri|experiment)=", r"--\1=", str(error)), 1)
+        command.leave(command.as_options(error), 1)
     sys.exit(SKIPPED if skipped else 0)
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog=sys.argv[0] if sys.argv[0].startswith("catdog ") else "python -m catdog.predict",
-        description="Classify photos with a trained model.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("predict", "Classify photos with a trained model.", EPILOG)
     add = parser.add_argument
     add("photos", nargs="+", metavar="PHOTO|FOLDER|ZIP", help="what to classify")
     add("--model", default="best", help="see below (best)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import tempfile
 from pathlib import Path
@@ -46,16 +45,13 @@ def main() -> NoReturn:
     except CatdogError as error:
         if command.VERBOSE:
             raise
-        command.leave(re.sub(r"\btracking\.(uri|experiment)=", r"--\1=", str(error)), 1)
+        command.leave(command.as_options(error), 1)
     sys.exit(0 if crowned else BEATEN)
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog=sys.argv[0] if sys.argv[0].startswith("catdog ") else "python -m catdog.promote",
-        description="Register a model; make it the champion if it beats the present one.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command.parser(
+        "promote", "Register a model; make it the champion if it beats the present one.", EPILOG
     )
     which, add = parser.add_mutually_exclusive_group(), parser.add_argument
     which.add_argument("--study", metavar="NAME", help="its winner")

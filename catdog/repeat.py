@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from catdog import command, console, paths
-from catdog.errors import CatdogError, ConfigError
+from catdog.errors import CatdogError, ConfigError, listed
 from catdog.settings import Tracking
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def main() -> NoReturn:
     except CatdogError as error:
         if command.VERBOSE:
             raise
-        command.leave(re.sub(r"\btracking\.(uri|experiment)=", r"--\1=", str(error)), 1)
+        command.leave(command.as_options(error), 1)
     words = changed(original.overrides, options.overrides)
     shown = paths.without_password(shlex.join(words))
     console.Console().note(f"repeating {original.run_id[:8]}: {shown}")
@@ -70,12 +70,7 @@ def main() -> NoReturn:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog=sys.argv[0] if sys.argv[0].startswith("catdog ") else "python -m catdog.repeat",
-        description="Run a run again and compare its figures.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("repeat", "Run a run again and compare its figures.", EPILOG)
     add = parser.add_argument
     add("run", metavar="RUN", help="id of a run or a sweep's trial, or how only it begins")
     add("overrides", nargs="*", metavar="KEY=VALUE", help="what is another this time")
@@ -112,7 +107,7 @@ def _beginning(asked: str, store: Tracker) -> Known:
         return known
     where = f"experiment {store.experiment} of {store.shown_uri}"
     if ids:
-        found = f"{len(ids)} runs of {where} begin so: {models.listed(ids)}"
+        found = f"{len(ids)} runs of {where} begin so: {listed(ids)}"
         raise ConfigError("RUN", asked, found, f"python -m catdog.repeat {ids[0]}")
     found = f"no run's id is or begins so ({models.LEAST_ID} letters at least); looked in {where}"
     raise ConfigError("RUN", asked, found, "python -m catdog.ui")

@@ -7,6 +7,7 @@ trial's own tell how good its settings are.
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -78,9 +79,8 @@ def _sign(run: Any) -> int:
 def _words(run: Any, tracker: Tracker, seed: int) -> list[str]:
     """Return the overrides of a trial on another seed, in the same store."""
     given = earlier.overrides(tracker.open(run.info.run_id))
-    now = {"seed": str(seed), "tracking.uri": f"'{tracker.uri}'",
-           "tracking.experiment": f"'{tracker.experiment}'"}  # fmt: skip
-    kept = [word for word in given if command.key_of(word) not in now]
+    now = {"seed": str(seed), "tracking.experiment": f"'{tracker.experiment}'"}
+    kept = [word for word in given if command.key_of(word) not in {*now, "tracking.uri"}]
     return [*kept, *(f"{key}={value}" for key, value in now.items())]
 
 
@@ -101,9 +101,12 @@ def _one(overrides: list[str], tracker: Tracker) -> Any:
     asked = {"catdog.command": Origin(overrides=overrides).command}
     before = {run.run_id for run in tracker.find(asked)}
     ran = subprocess.run(
-        [sys.executable, "-m", "catdog.train", *overrides], stdin=subprocess.DEVNULL,
+        [sys.executable, "-m", "catdog.train", *overrides],
+        # not named, or its password would stand in the run's command
+        env={**os.environ, "MLFLOW_TRACKING_URI": tracker.uri},
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     made = [one for one in tracker.find(asked) if one.run_id not in before]
     if ran.returncode or not made:
         raise CatdogError(

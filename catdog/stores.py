@@ -31,12 +31,7 @@ def asked(uri: str | None) -> tuple[str, str]:
         return uri, "--uri"
     if named := os.environ.get("MLFLOW_TRACKING_URI"):
         return named, "MLFLOW_TRACKING_URI"
-    return f"sqlite:///{paths.root()}/mlruns/mlflow.db", "--uri"
-
-
-def file_of(uri: str) -> Path:
-    """Return the file of a SQLite database."""
-    return Path(uri.partition(":///")[2].split("?")[0])
+    return paths.store(None, paths.root()), "--uri"
 
 
 def check_server(url: str, key: str, seconds: float = 10) -> None:
@@ -104,7 +99,7 @@ def _connected(url: str) -> Iterator[sa.Connection]:
         parsed = sa.make_url(url)
         backend = parsed.get_backend_name()
         if backend == "sqlite":
-            parsed = parsed.set(database=_read_only(file_of(url)), query={"uri": "true"})
+            parsed = parsed.set(database=_read_only(paths.sqlite_file(url)), query={"uri": "true"})
         waits = {"sqlite": {"timeout": SECONDS}, "postgresql": {"connect_timeout": SECONDS}}
         arguments: dict[str, Any] = waits.get(backend, {})
         engine = sa.create_engine(parsed, connect_args=arguments, poolclass=sa.NullPool)

@@ -42,12 +42,11 @@ def main() -> None:
 
 
 def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    parser = argparse.ArgumentParser(
-        prog=sys.argv[0] if sys.argv[0].startswith("catdog ") else "python -m catdog.suspects",
+    parser = command.parser(
+        "suspects",
+        "List labels that a model doubts, and near-duplicates.",
+        EPILOG,
         usage="%(prog)s [--similarity COSINE] [key=value ...]",
-        description="List labels that a model doubts, and near-duplicates.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     about = "least cosine of two photos' features that makes them near-duplicates (0.95)"
     parser.add_argument("--similarity", type=_cosine, metavar="COSINE", help=about)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -81,8 +82,7 @@ class Tracker:
     """
 
     def __init__(self, *, uri: str | None, experiment: str, root: Path) -> None:
-        default = f"sqlite:///{root}/mlruns/mlflow.db"
-        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or default
+        self.uri = paths.store(uri, root)
         self.experiment = experiment
         local = self.uri.startswith("sqlite:")
         # creating tables and experiment is a race that two runs started together would lose
@@ -107,7 +107,7 @@ class Tracker:
         if found is not None:
             return found.experiment_id
         # MLflow's own choice would be the current folder
-        beside = _database(self.uri).parent / "artifacts"
+        beside = paths.sqlite_file(self.uri).parent / "artifacts"
         place = beside.resolve().as_uri() if local else None
         try:
             return self.client.create_experiment(name, artifact_location=place)
@@ -164,15 +164,16 @@ class Tracker:
         # MLflow's language has no escape for quotes; such a value is compared below
         plain = {key: value for key, value in tags.items() if not {"'", "\\"} & set(value)}
         asked += [f"tags.`{key}` = '{value}'" for key, value in plain.items()]
-        found: list[Known] = []
+        found = map(_known, self.search(" AND ".join(asked)))
+        return [run for run in found if tags.items() <= run.tags.items()]
+
+    def search(self, asked: str) -> Iterator[mlflow.entities.Run]:
+        """Yield the experiment's runs that fit a filter of MLflow's, the latest first."""
         token: str | None = ""
         while token is not None:
-            page = self.client.search_runs(
-                [self.experiment_id], " AND ".join(asked), page_token=token or None
-            )
-            found += [_known(run) for run in page]
+            page = self.client.search_runs([self.experiment_id], asked, page_token=token or None)
+            yield from page
             token = page.token or None
-        return [run for run in found if tags.items() <= run.tags.items()]
 
     @property
     def shown_uri(self) -> str:
@@ -220,12 +221,8 @@ def _profile(text: str | None) -> dict[str, Any]:
     return {}
 
 
-def _database(uri: str) -> Path:
-    return Path(uri.removeprefix("sqlite:///").split("?")[0])
-
-
 def _creation_lock(uri: str) -> FileLock:
-    database = _database(uri)
+    database = paths.sqlite_file(uri)
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(f"{database}.lock")
@@ -262,7 +259,8 @@ class Run:
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags, if there are any."""
-        self.client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in values.items()])
+        if values:
+            self.client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in values.items()])
 
     def drop_tags(self, keys: Iterable[str]) -> None:
         """Remove tags that the run has; another process may have been quicker."""
@@ -294,8 +292,8 @@ class Run:
         for attempt in range(3):
             try:
                 return self.client.log_inputs(self.run_id, datasets=[DatasetInput(used, [])])
-            except MlflowException:  # MLflow's insert loses the race with another trial's
-                if attempt == 2:
+            except MlflowException as error:  # its insert lost the race with another trial's
+                if attempt == 2 or not re.search("unique|duplicate", str(error), re.IGNORECASE):
                     raise
 
     @contextlib.contextmanager

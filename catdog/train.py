@@ -143,7 +143,7 @@ def with_best(words: Sequence[str]) -> list[str]:
 
     uri, experiment = named.get("tracking.uri"), named.get("tracking.experiment")
     found = best.overrides_of(named["best"], _tracker(uri, experiment or Tracking().experiment))
-    winner = [word for word in found if word.lstrip("+").split("=", 1)[0] not in named]
+    winner = [word for word in found if command.key_of(word) not in named]
     place = next(k for k, word in enumerate(words) if word.startswith("+best="))
     after = (word for word in words[place:] if not word.startswith("+best="))
     return [*words[:place], *winner, *after]  # Hydra takes overrides only in one go

@@ -113,7 +113,7 @@ def _browse(asked: argparse.Namespace, stop: threading.Event, running: ExitStack
 def _check_store(uri: str, key: str) -> None:
     """Make sure that there is a database to show."""
     parts = urllib.parse.urlsplit(uri)
-    if parts.scheme == "sqlite" and not stores.file_of(uri).is_file():
+    if parts.scheme == "sqlite" and not paths.sqlite_file(uri).is_file():
         said = "there is no MLflow store yet; the first run makes it"
         raise ConfigError(key, uri, said, "python -m catdog.train")
     if parts.scheme != "sqlite" and parts.hostname:
@@ -132,7 +132,7 @@ def _mlflow(store: str, port: int) -> Server:
         "MLFLOW_DISABLE_TELEMETRY": os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true"),
     }
     if store.startswith("sqlite:"):  # an experiment made in the page keeps files where others do
-        artifacts = stores.file_of(store).parent / "artifacts"
+        artifacts = paths.sqlite_file(store).parent / "artifacts"
         env["MLFLOW_DEFAULT_ARTIFACT_ROOT"] = artifacts.resolve().as_uri()
     return Server("MLflow", [sys.executable, "-m", "mlflow", "server", *words], port, env)
 

@@ -132,6 +132,37 @@ def test_what_is_asked_now_wins_over_what_the_run_was(words: list[str], kept: li
     assert evaluate.own(was, words) == kept
 
 
+@pytest.mark.parametrize(
+    ("split", "paths", "said"),
+    [
+        ("unseen", ["test", "new"], "2 photos left out"),
+        ("all", ["train", "val", "test", "new"], "2 photos are too easy"),
+        ("test", ["val", "test"], "1 photos are too easy"),  # these photos are split otherwise
+    ],
+)
+def test_what_the_model_knows_is_left_out_or_said(split: str, paths: list[str], said: str) -> None:
+    from catdog.manifest import Manifest, Photo
+    from catdog.models import Named
+    from catdog.progress import Progress
+
+    class Told(Progress):
+        def __init__(self) -> None:
+            self.notes: list[str] = []
+
+        def note(self, message: str) -> None:
+            self.notes.append(message)
+
+    now = {"train": "train", "val": "test", "test": "test", "new": "val"}
+    photos = tuple(Photo(name, "", 0, own, 1, f"sha {name}") for name, own in now.items())
+    seen = {f"sha {name}": name for name in ("train", "val", "test")}
+    model = evaluate.Model("x", Named(Path("x"), "x"), (), seen)
+    progress = Told()
+    manifest = Manifest(Path("photos"), ("cat",), photos, ())
+    found = evaluate.chosen(manifest, split, model, progress)
+    assert [photo.path for photo in found] == paths
+    assert len(progress.notes) == 1 and said in progress.notes[0]
+
+
 def test_labels_are_in_the_models_order() -> None:
     from catdog.manifest import Photo
 

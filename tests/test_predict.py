@@ -101,7 +101,17 @@ def probabilities(rows: list[dict[str, str]]) -> np.ndarray:
 def asked(first: Run, lab: Lab, mixed: Photos, tmp_path_factory: pytest.TempPathFactory) -> Ended:
     """A real process that was asked about a folder, from the folder beside it."""
     home = tmp_path_factory.mktemp("home")
-    words = ["mixed", "--model", "best", "--uri", lab.uri, "--format", "csv", "--batch-size", "4"]
+    words = [
+        "mixed",
+        "--model",
+        first.id,
+        "--uri",
+        lab.uri,
+        "--format",
+        "csv",
+        "--batch-size",
+        "4",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "catdog.predict", *words],
         cwd=mixed.folder.parent,
@@ -138,10 +148,11 @@ def test_what_is_no_photo_is_listed_and_the_exit_code_says_so(asked: Ended, mixe
     assert "hidden" not in asked.out + asked.err
 
 
-def test_stderr_says_which_model_it_was_and_nothing_of_tensorflow(asked: Ended) -> None:
+def test_stderr_says_which_model_it_was_and_nothing_of_tensorflow(
+    asked: Ended, first: Run
+) -> None:
     first_line, *others = asked.err.splitlines()
-    assert first_line.startswith("model: best of ")
-    assert "mobilenet_v2 linear adam lr=3e-3, val/loss 0." in first_line
+    assert first_line.startswith(f"model: run {first.id[:8]}, mobilenet_v2 linear adam lr=3e-3, ")
     assert all(line.startswith(("skipped ", "3 of 9 ")) for line in others), asked.err
 
 
@@ -229,11 +240,26 @@ def flipped(first: Run, tracker: Tracker) -> str:
     """A run that was evaluated with mirror images, and the words that name it."""
     made = tracker.create("flipped", {"catdog.kind": "run"})
     made.params({"evaluation.tta": "flip"})
+    made.metrics({"best/val_loss": 0.25})
+    made.flush()
     made.dataset("folder", "digest", '{"classes": ["cat", "dog"]}', "{}")
     with made.folder("checkpoints") as place:
         shutil.copy(first.artifacts / "checkpoints/best.keras", place)
     made.end("FINISHED")
     return made.run_id
+
+
+@pytest.mark.tensorflow
+def test_without_a_name_it_asks_the_experiments_best_run(
+    flipped: str, tracker: Tracker, lab: Lab, run: Callable[..., Ended]
+) -> None:
+    other = tracker.create("worse, and without a model", {"catdog.kind": "run"})
+    other.metrics({"best/val_loss": 0.5})
+    other.end("FINISHED")
+    store = ["--uri", tracker.uri, "--experiment", tracker.experiment]
+    said = run(lab.photos / "cat/0.jpg", *store)
+    assert said.status == 0
+    assert said.err.startswith(f"model: best of 2 runs: run {flipped[:8]}, flipped, val/loss 0.25")
 
 
 @pytest.mark.tensorflow
