@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from hydra_plugins.optuna_workers import _owner
-from hydra_plugins.optuna_workers._patience import patiently
+from hydra_plugins.optuna_workers._patience import despite_others, patiently
 
 tables = sa.MetaData()
 
@@ -52,6 +52,7 @@ class Notes:
         self.owner = _owner.me(worker)
         self._drift = self._clock() - time.time()
 
+    @despite_others
     def create_tables(self) -> None:
         """Make the tables where they are missing."""
         tables.create_all(self._engine)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from optuna.exceptions import StorageInternalError
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 
 log = logging.getLogger(__name__)
 
@@ -41,3 +41,22 @@ def patiently(call: Callable[P, R]) -> Callable[P, R]:
 def _is_passing(error: Exception) -> bool:
     cause = error if isinstance(error, DBAPIError) else error.__cause__
     return isinstance(cause, OperationalError) or bool(getattr(cause, "connection_invalidated", 0))
+
+
+def despite_others(make: Callable[P, R]) -> Callable[P, R]:
+    """Wrap what makes the tables that are missing: of two that do so at once, one is refused.
+
+    A server that has no such lock as the one around a SQLite file says so in one of these two
+    ways; when it does, the other's tables are there.
+    """
+
+    @functools.wraps(make)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        for _ in range(2):
+            try:
+                return make(*args, **kwargs)
+            except (IntegrityError, ProgrammingError):
+                time.sleep(1)
+        return make(*args, **kwargs)
+
+    return wrapped

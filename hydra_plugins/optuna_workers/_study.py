@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from optuna.storages import RDBStorage
 from hydra_plugins.optuna_workers import _space
 from hydra_plugins.optuna_workers._claims import ENDED, Claims
 from hydra_plugins.optuna_workers._errors import SweepError
+from hydra_plugins.optuna_workers._patience import despite_others
 from hydra_plugins.optuna_workers._place import Place, file_of
 from hydra_plugins.optuna_workers._space import Space
 
@@ -40,7 +40,7 @@ def open_storage(url: str) -> RDBStorage:
     try:
         parsed = sa.make_url(url)
         with _one_at_a_time(url):
-            return _patiently_opened(url, parsed.get_backend_name())
+            return _opened(url, parsed.get_backend_name())
     except (sa.exc.SQLAlchemyError, ImportError, OSError) as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         shown = _without_password(url)
@@ -49,26 +49,18 @@ def open_storage(url: str) -> RDBStorage:
         ) from None
 
 
-def _patiently_opened(url: str, backend: str) -> RDBStorage:
-    """Open; on a new server two that make the tables at once disturb each other once."""
+@despite_others
+def _opened(url: str, backend: str) -> RDBStorage:
     waits = {"sqlite": {"timeout": 60}, "postgresql": {"connect_timeout": 10}}
     options: dict[str, Any] = {"connect_args": waits.get(backend, {})}
     if backend != "sqlite":
         options["pool_pre_ping"] = True
     known = url in _checked
-    for attempt in range(3):
-        try:
-            storage = RDBStorage(
-                url, engine_kwargs=options, skip_compatibility_check=known,
-                skip_table_creation=known,
-            )  # fmt: skip
-            _checked.add(url)
-            return storage
-        except (sa.exc.IntegrityError, sa.exc.ProgrammingError):
-            if attempt == 2:
-                raise
-            time.sleep(1)
-    raise AssertionError("unreachable")
+    storage = RDBStorage(
+        url, engine_kwargs=options, skip_compatibility_check=known, skip_table_creation=known
+    )
+    _checked.add(url)
+    return storage
 
 
 def _without_password(url: str) -> str:

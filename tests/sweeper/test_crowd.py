@@ -1,11 +1,16 @@
-"""Eight workers on one SQLite study and one MLflow SQLite file: none is locked, none is lost."""
+"""Eight at once on the same database: none is locked, none is refused, nothing is lost."""
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import mlflow
+import sqlalchemy as sa
 from conftest import succeeded
 from optuna.trial import TrialState
 
+from hydra_plugins.optuna_workers._notes import Notes, tables
 from sweeper.stage import Stage
 
 N_TRIALS, EPOCHS = 100, 5  # as app/logged.py logs them
@@ -40,3 +45,21 @@ def test_eight_workers_share_two_sqlite_files(stage: Stage) -> None:
     parent = runs["parent"]
     assert parent.data.metrics["trials/complete"] == N_TRIALS
     assert parent.data.metrics["best/value"] == min(trial.value for trial in trials)
+
+
+def test_eight_make_the_tables_of_a_new_server_at_once(postgres: str) -> None:
+    engines = [sa.create_engine(postgres) for _ in range(8)]
+    notes = [Notes(engine, 1) for engine in engines]  # connects
+    barrier = threading.Barrier(len(notes))
+
+    def make(mine: Notes) -> None:
+        barrier.wait()
+        mine.create_tables()
+
+    for _ in range(5):
+        with ThreadPoolExecutor(len(notes)) as pool:
+            list(pool.map(make, notes))
+        assert set(tables.tables) <= set(sa.inspect(engines[0]).get_table_names())
+        tables.drop_all(engines[0])
+    for engine in engines:
+        engine.dispose()
