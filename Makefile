@@ -8,6 +8,7 @@ PYTHON ?= python3
 EXTRAS ?= dev
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+PEERS := .venv-peers/.installed
 
 .PHONY: train sweep test check lint kill-test bench bench-quick clean
 .DEFAULT_GOAL := train
@@ -39,11 +40,16 @@ check: lint test
 kill-test: $(INSTALLED)
 	KILL_REPEATS=30 $(BIN)/python -m pytest -s tests/sweeper/test_kills.py -k random_moments
 
-bench: $(INSTALLED)
+$(PEERS): benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
+bench: $(INSTALLED) $(PEERS)
 	$(BIN)/python benchmarks/all.py
 
 bench-quick: $(INSTALLED)
 	$(BIN)/python benchmarks/all.py --quick --out /dev/null
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	rm -rf .venv .venv-peers .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

@@ -2,7 +2,7 @@
 
 Each is a program of its own, with its targets in its head. Run this on an idle machine.
 
-    python benchmarks/all.py            # on the real photos, see --data; half an hour
+    python benchmarks/all.py            # on the real photos, see --data; an hour
     python benchmarks/all.py --quick    # on the demo photos, minutes: does everything run?
 """
 
@@ -60,7 +60,8 @@ def whole(data: Path) -> list[list[str]]:
         ["fit.py"],
         ["sweeper.py"],
         ["trials.py", "data=kaggle", f"data.path={small}"],
-        ["trials.py", "data=kaggle", f"data.path={large}"],
+        ["search.py", "data=kaggle", f"data.path={large}"],
+        ["growth.py", "data=kaggle", f"data.path={large}"],
     ]
 
 
@@ -73,6 +74,9 @@ def quick() -> list[list[str]]:
         ["fit.py", "--rows", "2000", "--val-rows", "200", "--pairs", "3", "--cold-pairs", "1"],
         ["sweeper.py", "--quick"],
         ["trials.py", "--trials", "6"],
+        ["search.py", "--trials", "4", "--epochs", "3", "--repeats", "1", "--peer-epochs", "1",
+         "--peers", "none"],
+        ["growth.py", "--per-class", "50", "100", "--invented", "2000", "20000"],
     ]  # fmt: skip
 
 
