@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from catdog.errors import ConfigError
-from catdog.tracking import Run
+from catdog.runs import Run
 
 
 def overrides(run: Run) -> list[str]:

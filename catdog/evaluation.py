@@ -20,9 +20,9 @@ from catdog.confidence import Interval
 from catdog.manifest import Manifest, Photo
 from catdog.photos import write_atomically
 from catdog.progress import Progress
+from catdog.runs import Run
 from catdog.scoring import Scores
 from catdog.settings import Settings
-from catdog.tracking import Run
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ from catdog.kept import Kept
 from catdog.manifest import Manifest
 from catdog.origin import Origin, commit, run_tags
 from catdog.progress import Progress, Watcher
+from catdog.runs import Run
 from catdog.settings import Settings
-from catdog.tracking import Run, Tracker
+from catdog.tracking import Tracker
 from catdog.weights import Weights
 
 

@@ -14,7 +14,7 @@ from catdog import doubts, evaluation_plots, pipeline, report
 from catdog.evaluation import write_rows
 from catdog.manifest import Manifest, Photo
 from catdog.progress import Progress
-from catdog.tracking import Run
+from catdog.runs import Run
 
 DRAWN = 25
 """Most photos or pairs in a picture; the tables have all."""

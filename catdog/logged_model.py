@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from catdog import paths
-from catdog.tracking import Run
+from catdog.runs import Run
 
 BEST = "checkpoints/best.keras"
 """Artifact of every run: its best epoch, end to end."""

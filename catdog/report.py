@@ -16,8 +16,8 @@ from catdog.fit import Fitted
 from catdog.lr_range import Curve
 from catdog.manifest import Manifest, Photo
 from catdog.origin import Commit, Origin
+from catdog.runs import Run
 from catdog.settings import OPTIMIZER_KEYS, Settings
-from catdog.tracking import Run
 from catdog.weights import Weights
 
 FLUSH_SECONDS = 1.0

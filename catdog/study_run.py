@@ -15,7 +15,8 @@ from hydra_plugins.optuna_workers import StudyInfo, SweepCallback, TrialInfo
 
 if TYPE_CHECKING:
     from catdog.best import Winner
-    from catdog.tracking import Known, Run, Tracker
+    from catdog.runs import Run
+    from catdog.tracking import Known, Tracker
 
 IDENTITY = "catdog.study_id"
 """Tag of the parent: a study of the same name that is made later gets a parent of its own."""

@@ -22,8 +22,8 @@ decode augment pipeline
 torch_weights weights prepare backbone head model optimizer
 store features feed loop fit lr_range parts scoring confidence breakdown doubts
 figures canvas plots evaluation_plots pages study study_plots
-tracking earlier served logged_model report evaluation inspection experiment best models compare
-contest registry classifier explain answers
+runs tracking earlier served logged_model report evaluation inspection experiment
+best models compare contest registry classifier explain answers
 shelf searches console command
 study_note preflight suggest trial study_run
 server stores studies machine checks forecast retrain train sweep repeat predict evaluate suspects
@@ -41,7 +41,7 @@ LIVES_IN = {
     "scipy": "confidence",
     "matplotlib": "canvas plots evaluation_plots study_plots",
     "plotly": "pages",
-    "mlflow": "tracking registry served",
+    "mlflow": "runs tracking registry served",
     "psutil": "owners machine",
     "hydra": "command train checks forecast",
     "omegaconf": "command train suggest evaluate suspects study_run forecast",

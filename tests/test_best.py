@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from catdog import best, study, train
 from catdog.best import Winner
 from catdog.errors import ConfigError
-from catdog.tracking import Run, Tracker
+from catdog.runs import Run
+from catdog.tracking import Tracker
 
 WINNER = Winner(
     trial=7,

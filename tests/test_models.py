@@ -12,7 +12,8 @@ import pytest
 from catdog import models
 from catdog.errors import ConfigError, DataError
 from catdog.models import Named
-from catdog.tracking import Run, Tracker
+from catdog.runs import Run
+from catdog.tracking import Tracker
 
 Resolve = Callable[[str], Named]
 

@@ -14,7 +14,7 @@ import pytest
 from conftest import Ended, Lab, Run, ended, environment
 
 from catdog import repeat
-from catdog.tracking import Run as Logged
+from catdog.runs import Run as Logged
 from catdog.tracking import Tracker
 
 
