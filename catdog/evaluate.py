@@ -88,14 +88,14 @@ def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def _model(asked: str, named: Mapping[str, str], scratch: Path) -> Model:
-    from catdog import earlier, models
+    from catdog import earlier, models, tracking
 
     uri = named.get("tracking.uri")
     experiment = named.get("tracking.experiment", Tracking().experiment)
     found = models.resolve(asked, folder=scratch, uri=uri, experiment=experiment)
     if not found.run_id:
         return Model(asked, found)
-    run = models.open_store(uri, experiment).open(found.run_id)
+    run = tracking.open_store(uri, experiment).open(found.run_id)
     return Model(asked, found, earlier.overrides(run), earlier.splits(run))
 
 

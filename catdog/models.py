@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from catdog import paths, study
+from catdog import study, tracking
 from catdog.errors import SHOWN, ConfigError, DataError, listed
 from catdog.logged_model import BEST
 from catdog.settings import Tracking
@@ -85,37 +85,13 @@ def resolve(
     """
     if asked.endswith(".keras") or (os.sep in asked and not asked.startswith("models:/")):
         return _file(Path(asked).expanduser())
-    tracker = open_store(uri, experiment)
+    tracker = tracking.open_store(uri, experiment)
     try:
         return _Search(asked, tracker, folder).result()
     except MlflowException as error:
         reason = str(error).splitlines()[0][:300]
         found = f"{tracker.shown_uri} answers: {reason}"
         raise ConfigError("--model", asked, found, "--model best") from None
-
-
-class _ReadOnly(Tracker):
-    """A store in which nothing is created; an experiment that is not there has no id."""
-
-    def _experiment(self, name: str, local: bool) -> str:
-        there = self.client.get_experiment_by_name(name) is not None
-        return super()._experiment(name, local) if there else ""
-
-
-def open_store(uri: str | None, experiment: str) -> Tracker:
-    """Return a store to look into, in which nothing is created.
-
-    Args:
-        uri: MLflow's tracking URI; null means the one that a training without it would use.
-        experiment: If there is none of this name, the tracker's ``experiment_id`` is empty.
-
-    Raises:
-        ConfigError: there is no such store, or it does not answer.
-    """
-    address = paths.store(uri, paths.root())
-    if address.startswith("sqlite:///") and not paths.sqlite_file(address).is_file():
-        raise ConfigError("tracking.uri", address, "no run was logged there yet", TRAIN)
-    return _ReadOnly(uri=address, experiment=experiment, root=paths.root())
 
 
 def ids_beginning(letters: str, tracker: Tracker) -> list[str]:

@@ -74,11 +74,11 @@ def _options() -> argparse.Namespace:
 
 def _promote(options: argparse.Namespace) -> bool:
     """Do what was asked; return whether the model is the champion then."""
-    from catdog import console, models
+    from catdog import console, tracking
     from catdog.registry import CHAMPION, Registry
 
     say = console.Console().note
-    tracker = models.open_store(options.uri, options.experiment)
+    tracker = tracking.open_store(options.uri, options.experiment)
     registry = Registry(tracker, options.name)
     asked = options.study or options.run or "best"
     if options.retrain:

@@ -85,10 +85,9 @@ def find(asked: str, uri: str | None, experiment: str) -> Original:
     Raises:
         ConfigError: there is no such run, or it is none that a command repeats.
     """
-    from catdog import models
-    from catdog.tracking import MlflowException
+    from catdog.tracking import MlflowException, open_store
 
-    store = models.open_store(uri, experiment)
+    store = open_store(uri, experiment)
     try:
         known = store.know(asked) if re.fullmatch("[0-9a-f]{32}", asked) else None
         return _original(store, known or _beginning(asked, store))
@@ -101,7 +100,7 @@ def _beginning(asked: str, store: Tracker) -> Known:
     """Return the only run whose id begins so."""
     from catdog import models
 
-    ids = models.ids_beginning(asked, store) if store.experiment_id else []
+    ids = models.ids_beginning(asked, store)
     known = store.know(ids[0]) if len(ids) == 1 else None
     if known is not None:
         return known

@@ -143,7 +143,7 @@ class Tracker:
 
     def search(self, asked: str) -> Iterator[mlflow.entities.Run]:
         """Yield the experiment's runs that fit a filter of MLflow's, the latest first."""
-        token: str | None = ""
+        token: str | None = "" if self.experiment_id else None
         while token is not None:
             page = self.client.search_runs([self.experiment_id], asked, page_token=token or None)
             yield from page
@@ -171,6 +171,31 @@ class Tracker:
         for run in running:
             if not owners.living(run.data.tags):
                 self.client.set_terminated(run.info.run_id, status="KILLED")
+
+
+class _ReadOnly(Tracker):
+    """A store in which nothing is created; an experiment that is not there has no id."""
+
+    def _experiment(self, name: str, local: bool) -> str:
+        there = self.client.get_experiment_by_name(name) is not None
+        return super()._experiment(name, local) if there else ""
+
+
+def open_store(uri: str | None, experiment: str) -> Tracker:
+    """Return a store to look into, in which nothing is created.
+
+    Args:
+        uri: MLflow's tracking URI; null means the one that a training without it would use.
+        experiment: If there is none of this name, the tracker's ``experiment_id`` is empty.
+
+    Raises:
+        ConfigError: there is no such store, or it does not answer.
+    """
+    address = paths.store(uri, paths.root())
+    if address.startswith("sqlite:///") and not paths.sqlite_file(address).is_file():
+        said = "no run was logged there yet"
+        raise ConfigError("tracking.uri", address, said, "python -m catdog.train")
+    return _ReadOnly(uri=address, experiment=experiment, root=paths.root())
 
 
 def _known(run: mlflow.entities.Run) -> Known:

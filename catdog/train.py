@@ -139,10 +139,11 @@ def with_best(words: Sequence[str]) -> list[str]:
     named = command.named(words)
     if not any(word.startswith("+best=") for word in words):
         return list(words)
-    from catdog import best
+    from catdog import best, tracking
 
     uri, experiment = named.get("tracking.uri"), named.get("tracking.experiment")
-    found = best.overrides_of(named["best"], _tracker(uri, experiment or Tracking().experiment))
+    store = tracking.open_store(uri, experiment or Tracking().experiment)
+    found = best.overrides_of(named["best"], store)
     winner = [word for word in found if command.key_of(word) not in named]
     place = next(k for k, word in enumerate(words) if word.startswith("+best="))
     after = (word for word in words[place:] if not word.startswith("+best="))

@@ -235,6 +235,19 @@ def test_a_study_that_is_not_there_is_refused_before_hydra_starts(found: None) -
         train.with_best(["+best=lr"])
 
 
+def test_looking_for_a_study_creates_nothing(
+    found: None, shared_store: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="no study was logged to experiment catodg"):
+        train.with_best(["+best=heads-1", "tracking.experiment=catodg"])
+    client = Tracker(uri=shared_store, experiment="catdog", root=Path()).client
+    assert client.get_experiment_by_name("catodg") is None
+    nowhere = tmp_path / "new" / "mlflow.db"
+    with pytest.raises(ConfigError, match="no run was logged there yet"):
+        train.with_best(["+best=heads-1", f"tracking.uri=sqlite:///{nowhere}"])
+    assert not nowhere.parent.exists()
+
+
 @pytest.mark.parametrize("words", ["-m +best=heads seed=1,2", "--cfg job +best=heads seed=1"])
 def test_hydra_reads_the_words_with_the_winner_among_them(found: None, words: str) -> None:
     from hydra._internal.utils import get_args_parser
