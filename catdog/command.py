@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from catdog.settings import Settings
 
 VERBOSE = os.environ.get("HYDRA_FULL_ERROR") == "1"
+CONFIG = "train"
+"""Name of the configuration that every command composes, unless a search names its own."""
+
 FILE_KEYS = ("data.path", "backbone.weights", "features.dir")
 PROCESS = f"{os.getpid()}-{uuid.uuid4().hex[:4]}"
 """Part of Hydra's folder names, so that two runs of one second never share one."""
@@ -57,6 +60,30 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
         else value
         for key, value in ((key, cfg[key]) for key in cfg if key != "hydra")
     }
+
+
+def unnamed(cfg: DictConfig) -> list[str]:
+    """Return the keys whose values the overrides alone do not give.
+
+    They are those that a configuration file of one's own sets beside ``train``: a command made of
+    the overrides would not repeat them. Only works while Hydra runs.
+
+    Args:
+        cfg: A composed configuration, ``hydra`` included.
+    """
+    job = cfg.hydra
+    if job.job.config_name == CONFIG:
+        return []
+    alone = dict(_leaves(plain(hydra.compose(CONFIG, list(job.overrides.task)))))
+    return [key for key, value in _leaves(plain(cfg)) if alone.get(key) != value]
+
+
+def _leaves(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def named(words: Sequence[str]) -> dict[str, str]:
@@ -120,7 +147,7 @@ def start(task: Callable[[DictConfig], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing; see explain
     place = str(paths.configs())
     try:
-        hydra.main(version_base="1.3", config_path=place, config_name="train")(task)()
+        hydra.main(version_base="1.3", config_path=place, config_name=CONFIG)(task)()
     except KeyboardInterrupt:
         leave("interrupted", 130)
     except Exception as error:

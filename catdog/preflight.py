@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 
 from catdog import command
+from catdog.errors import CatdogError, listed
 from hydra_plugins.optuna_workers import StudyInfo, SweepCallback
 
 
@@ -31,5 +32,16 @@ class Preflight(SweepCallback):
         if self._passed:
             return
         gc.enable()  # off while Hydra composes; a sweep's parent lives for hours
+        _require_named(study)
         prepare.photos_and_weights(command.settings_of(study.config), console.Console())
         self._passed = True
+
+
+def _require_named(study: StudyInfo) -> None:
+    """Refuse what a search's file sets where no trial's command, and no repeat, would have it."""
+    if keys := command.unnamed(study.config):
+        raise CatdogError(
+            f"{study.config.hydra.job.config_name}.yaml: sets {listed(keys)} where no trial's "
+            "command would name it, so no trial could be repeated. Put it under "
+            "hydra.sweeper.params, a group by its name (head: mlp)"
+        )

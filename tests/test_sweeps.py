@@ -6,6 +6,7 @@ import re
 import shlex
 import signal
 import subprocess
+from pathlib import Path
 
 import optuna
 import psutil
@@ -146,6 +147,21 @@ def test_what_every_trial_would_fail_by_is_refused_before_the_first(lab: Lab) ->
     assert "data.path" in line and "nowhere" in line
     assert "Traceback" not in refused.err
     assert not [run for run in lab.runs() if "/refused" in run.tags.get("hydra.dir", "")]
+
+
+def test_a_search_whose_trials_could_not_be_repeated_is_refused(lab: Lab, tmp_path: Path) -> None:
+    file = """
+        defaults: [train, override head: mlp, _self_]
+        trainer: {epochs: 2}
+        hydra:
+          mode: MULTIRUN
+          sweeper: {params: {optimizer.lr: "1e-3,1e-2", data.limit: 5}}
+    """
+    (tmp_path / "mine.yaml").write_text(file)
+    refused = ended(lab.start("own", "--config-dir", str(tmp_path), "--config-name", "mine"))
+    assert refused.status == 1
+    (line,) = refused.complaints
+    assert "mine.yaml: sets head.name, head.units, trainer.epochs where" in line
 
 
 def test_a_bad_value_costs_its_trial_and_is_seen_in_mlflow(lab: Lab) -> None:
