@@ -73,7 +73,6 @@ def quick() -> list[list[str]]:
          "--pairs", "2"],
         ["fit.py", "--rows", "2000", "--val-rows", "200", "--pairs", "3", "--cold-pairs", "1"],
         ["sweeper.py", "--quick"],
-        ["trials.py", "--trials", "6"],
         ["search.py", "--trials", "4", "--epochs", "3", "--repeats", "1", "--peer-epochs", "1",
          "--peers", "none"],
         ["growth.py", "--per-class", "50", "100", "--invented", "2000", "20000"],

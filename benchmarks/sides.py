@@ -67,22 +67,22 @@ class Bench:
     manifest: Manifest
     weights: Path
 
-    def catdog(self, *words: str, cache: str = "cache") -> float:
+    def catdog(self, *words: str) -> float:
         """Run a catdog command and return its seconds."""
         shared = [
-            *self.asked.overrides, f"features.dir={self.folder}/{cache}",
+            *self.asked.overrides, f"features.dir={self.folder}/cache",
             f"tracking.uri=sqlite:///{self.folder}/mlflow.db",
             f"backbone.weights={self.weights}", f"trainer.patience={self.asked.epochs}",
         ]  # fmt: skip
         return self._timed([sys.executable, "-m", "catdog.train", *words, *shared], {})
 
-    def search(self, name: str, jobs: int, *, cache: str = "cache") -> float:
+    def search(self, name: str, jobs: int) -> float:
         """Run the search with catdog."""
         return self.catdog(
             "-m", f"optimizer.lr={LR}", f"head.dropout={DROPOUT}",
             f"trainer.epochs={self.asked.epochs}", f"hydra.sweeper.n_trials={self.asked.trials}",
             f"hydra.sweeper.n_jobs={jobs}", f"hydra.sweeper.study_name={name}",
-            f"hydra.sweep.dir={self.folder}/{name}", cache=cache,
+            f"hydra.sweep.dir={self.folder}/{name}",
         )  # fmt: skip
 
     def peer(self, python: Path | str, *words: str) -> Peer:

@@ -125,14 +125,14 @@ def report(folder: Path, asked: argparse.Namespace, memory: Memory) -> None:
     # the first trial of each worker loads TensorFlow, and may wait for the features
     warm = overhead[asked.jobs :]
     since = sorted(end for _, _, end in slots)[min(asked.jobs, len(slots)) - 1]
-    early = memory.by_trials.get(EARLY, 0.0)
+    early = memory.by_trials[min(n for n in memory.by_trials if n >= min(EARLY, len(slots)))]
     late = memory.by_trials[max(n for n in memory.by_trials if n <= len(slots) - asked.jobs)]
     print(f"trials    {len(slots)} ended; {len(children)} child runs, {len(above)} parent run(s)")
     print(f"features  computed or waited for by {len(computed)}: {max(features):.1f} s")
     print(f"idle      {idle(slots, since):.2f} s at most (target 2)")
     print(f"overhead  {statistics.median(warm):.2f} s, at most {max(warm):.2f} (target 2)")
     print(f"memory    {early:.0f} MiB after {EARLY} trials, {late:.0f} at the end: "
-          f"{late / early if early else float('nan'):.2f} x (target 1.3)")  # fmt: skip
+          f"{late / early:.2f} x (target 1.3)")  # fmt: skip
 
 
 OVERHEAD = "time/overhead_seconds"

@@ -24,12 +24,14 @@ class Fitted:
         best_epoch: The epoch (from 1) whose weights the model now has; ties go to the earlier.
         stopped_early: Whether patience ran out, in any stage.
         given_up: Whether ``on_epoch`` ended it.
+        first_stage: Epochs of the stage before, if this is the second; else 0.
     """
 
     history: dict[str, list[float]]
     best_epoch: int
     stopped_early: bool
     given_up: bool = False
+    first_stage: int = 0
 
     def at_best(self, metric: str) -> float:
         """Return a metric of the best epoch."""
@@ -116,7 +118,7 @@ def fit(
             break
     steps.model.set_weights(best_weights)
     early = stopped or (after is not None and after.stopped_early)
-    return Fitted(history, best_epoch, early, given_up)
+    return Fitted(history, best_epoch, early, given_up, first_stage=ran)
 
 
 def _epoch(steps: Steps, train: Feed, rng: np.random.Generator) -> dict[str, float]:

@@ -124,7 +124,12 @@ def _describe(point: Point) -> str:
 
 
 def curves_html(
-    path: str | Path, *, history: Mapping[str, Sequence[float]], best_epoch: int, title: str
+    path: str | Path,
+    *,
+    history: Mapping[str, Sequence[float]],
+    best_epoch: int,
+    title: str,
+    first_stage: int = 0,
 ) -> None:
     """Write loss, accuracy and learning rate over the epochs as a page.
 
@@ -133,6 +138,7 @@ def curves_html(
         history: As `figures.panels` takes it.
         best_epoch: Counted from 1; outside the history it is not marked.
         title: Heading of the page.
+        first_stage: Epochs before the second stage, whose ground is shaded; 0 for one stage.
     """
     page = _layout(title, "", height=440)
     loss, accuracy, lr = figures.panels(history, best_epoch)
@@ -143,6 +149,8 @@ def curves_html(
         *_draw_panel(page, 3, lr, (0.85, 1.0), ".2e", _rate_axis(lr)),
     ]
     for number, panel in enumerate((loss, accuracy, lr), start=1):
+        if first_stage:
+            _shade(page, first_stage + 0.5, len(history["lr"]) + 0.5, axis=number)
         if panel.note:
             _draw_upright(page, best_epoch, axis=number)
             look = {"xanchor": "left", "yanchor": "bottom", "font": {"color": STYLE["muted"]}}
@@ -311,6 +319,13 @@ def _draw_upright(page: dict[str, Any], x: float, *, axis: int = 1) -> None:
     line = {"color": STYLE["muted"], "width": 1.2, "dash": "dash"}
     ends = {"x0": x, "x1": x, "y0": 0, "y1": 1, "xref": f"x{axis}", "yref": f"y{axis} domain"}
     page["shapes"].append({"type": "line", "line": line, **ends})
+
+
+def _shade(page: dict[str, Any], left: float, right: float, *, axis: int) -> None:
+    look = {"fillcolor": STYLE["grid"], "opacity": 0.5, "line": {"width": 0}, "layer": "below"}
+    ends = {"x0": left, "x1": right, "y0": 0, "y1": 1}
+    place = {"xref": f"x{axis}", "yref": f"y{axis} domain"}
+    page["shapes"].append({"type": "rect", **look, **ends, **place})
 
 
 def _write(path: str | Path, traces: list[dict], page: dict[str, Any], *, name: str) -> None:

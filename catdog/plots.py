@@ -122,7 +122,12 @@ def lr_vs_loss_png(
 
 
 def curves_png(
-    path: str | Path, *, history: Mapping[str, Sequence[float]], best_epoch: int, title: str
+    path: str | Path,
+    *,
+    history: Mapping[str, Sequence[float]],
+    best_epoch: int,
+    title: str,
+    first_stage: int = 0,
 ) -> None:
     """Draw loss, accuracy and learning rate over the epochs, with the best epoch marked.
 
@@ -131,12 +136,17 @@ def curves_png(
         history: As `figures.panels` takes it.
         best_epoch: Counted from 1; outside the history it is not marked.
         title: Heading of the picture.
+        first_stage: Epochs before the second stage, whose ground is shaded; 0 for one stage.
     """
     canvas = new_canvas(title, "", height=3.9)
     loss, accuracy, lr = figures.panels(history, best_epoch)
-    _draw_panel(canvas, loss, best_epoch, left=0.6, right=5.95)
-    _draw_panel(canvas, accuracy, best_epoch, left=3.85, right=2.7)
-    ax = _draw_panel(canvas, lr, best_epoch, left=7.25, right=0.2)
+    places = ((loss, 0.6, 5.95), (accuracy, 3.85, 2.7), (lr, 7.25, 0.2))
+    for panel, left, right in places:
+        ax = _draw_panel(canvas, panel, best_epoch, left=left, right=right)
+        if first_stage:
+            ax.axvspan(
+                first_stage + 0.5, ax.get_xlim()[1], color=STYLE["grid"], alpha=0.5, lw=0, zorder=0
+            )
     if lr.log:
         _rate_ticks(ax.yaxis, *ax.get_ylim())
     else:

@@ -173,10 +173,14 @@ def training(run: Run, fitted: Fitted, *, html: bool = True) -> None:
             "best/val_accuracy": fitted.at_best("val/accuracy"),
         }
     )
+    stage = fitted.first_stage
     shown: dict[str, Any] = {
         "history": fitted.history,
         "best_epoch": fitted.best_epoch,
-        "title": "Training",
+        "first_stage": stage,
+        "title": f"Training, the unfrozen backbone too from epoch {stage + 1} on"
+        if stage
+        else "Training",
     }
     with run.folder("training") as place:
         plots.curves_png(place / "curves.png", **shown)

@@ -92,6 +92,19 @@ def test_curves_survive(tmp_path: Path, series: dict, best: int) -> None:
     assert (f"best epoch {best}" in page_text(tmp_path / "a.html")) == (best > 0)
 
 
+def test_the_ground_of_the_second_stage_is_shaded(tmp_path: Path) -> None:
+    series, best = HISTORY_CASES["two stages"]
+    for stage in (0, 6):
+        shown = {"history": series, "best_epoch": best, "title": "t", "first_stage": stage}
+        plots.curves_png(tmp_path / f"{stage}.png", **shown)
+        pages.curves_html(tmp_path / f"{stage}.html", **shown)
+    assert '"x0":6.5,"x1":10.5' in page_text(tmp_path / "6.html").replace(" ", "")
+    assert '"x0":6.5' not in page_text(tmp_path / "0.html").replace(" ", "")
+    plain, shaded = imread(tmp_path / "0.png"), imread(tmp_path / "6.png")
+    changed = np.flatnonzero((plain != shaded).any(axis=(0, 2)))
+    assert changed.min() > 0.2 * plain.shape[1], "the first stage's ground stays white"
+
+
 def test_gaps_and_blow_up_leave_the_curve_in_view() -> None:
     bad = with_gaps(SMOOTH)
     for loss in (SMOOTH, bad, np.where(LR > 0.05, 1e12, SMOOTH)):
