@@ -37,10 +37,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "RESULTS.md")
     options = parser.parse_args()
     programs = quick() if options.quick else whole(options.data)
+    if options.quick:
+        print("drawings, few and small: does everything run? The targets are those of make bench")
     parts, failed = [heading(quick=options.quick)], []
     for words in programs:
         said, seconds, status = run(words)
         shown = shlex.join(words).replace(str(options.data), "<data>")
+        said = said.replace(str(options.data), "<data>")  # no machine's folders in the results
         parts.append(f"## {words[0]}\n\n    python benchmarks/{shown}\n\n```\n{said}```\n\n"
                      f"({seconds / 60:.1f} minutes)\n")  # fmt: skip
         if status:
@@ -74,8 +77,8 @@ def quick() -> list[list[str]]:
         ["fit.py", "--rows", "2000", "--val-rows", "200", "--pairs", "3", "--cold-pairs", "1"],
         ["sweeper.py", "--quick"],
         ["search.py", "--trials", "4", "--epochs", "3", "--repeats", "1", "--peer-epochs", "1",
-         "--peers", "none"],
-        ["growth.py", "--per-class", "50", "100", "--invented", "2000", "20000"],
+         "--peers", "none", "--jobs", "1", "2", "--seeds", "1"],
+        ["growth.py", "--per-class", "50", "--invented", "2000", "20000"],
     ]  # fmt: skip
 
 

@@ -22,7 +22,7 @@ Targets against that script: 100 x cold, 400 x warm, within 0.3 points of valida
 Then: the seconds of a warm trial by stage, and what 1, 2 and 4 workers gain. Target of a trial: at
 most 2 x the bare loop of fit.py, compiled before, plus 1.5 s.
 
-    python benchmarks/search.py [--epochs 10] [--trials 20] [--repeats 3] [key=value ...]
+    python benchmarks/search.py [--trials 20] [--epochs 10] [--jobs 1 2 4] [key=value ...]
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ PEERS = paths.root() / ".venv-peers"
 STAGES = ("startup", "build", "features", "lr_range", "fit", "evaluate", "logging", "model")
 SCRIPT, LOGGED = "Optuna + Keras", "Optuna + Keras + autolog"
 COLD, WARM, POINTS = 100, 400, 0.3
-SEEDS = 5
 
 
 def arguments() -> argparse.Namespace:
@@ -52,10 +51,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3, help="of the warm searches")
+    parser.add_argument("--jobs", type=int, nargs="+", default=[1, 2, 4], help="workers")
+    parser.add_argument("--seeds", type=int, default=5, help="trained for the accuracy")
     parser.add_argument("--peer-epochs", type=int, default=2, help="of Optuna's script; others 1")
     parser.add_argument("--peers", type=Path, default=PEERS, help="their environment, or none")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 def peers(bench: Bench) -> dict[str, Peer]:
@@ -89,7 +90,7 @@ def stages(bench: Bench, study: str) -> dict[str, list[float]]:
 
 def accuracy(bench: Bench, epochs: int) -> list[float]:
     """Train what Optuna's script has trained with some seeds; return the validation accuracies."""
-    for seed in range(SEEDS):
+    for seed in range(bench.asked.seeds):
         bench.catdog(
             "optimizer.lr=1e-3", "head.dropout=0.2", f"trainer.epochs={epochs}", f"seed={seed}",
             "tracking.run_name=alike",
@@ -102,7 +103,7 @@ def accuracy(bench: Bench, epochs: int) -> list[float]:
 def report_search(bench: Bench, mine: dict[str, list[float]], theirs: dict[str, Peer]) -> None:
     """Print what the search takes, and how often catdog fits into it."""
     asked = bench.asked
-    cold, warm = statistics.median(mine["cold"]), statistics.median(mine["warm, 1 worker"])
+    cold, warm = statistics.median(mine["cold"]), statistics.median(mine[workers(1)])
     title = f"{asked.trials} trials x {asked.epochs} epochs"
     print(f"{title:28s}{'measured':>10s}{'takes':>12s}{'/ cold':>8s}{'/ warm':>8s}")
     for name, seconds in mine.items():
@@ -117,6 +118,11 @@ def report_search(bench: Bench, mine: dict[str, list[float]], theirs: dict[str, 
     verdict("Optuna + Keras / warm", first / warm, WARM)
 
 
+def workers(jobs: int) -> str:
+    """Name a warm search."""
+    return f"warm, {jobs} worker{'s' * (jobs > 1)}"
+
+
 def verdict(title: str, ratio: float, target: float) -> None:
     """Print a ratio beside its target."""
     print(f"target: {title} >= {target}: {ratio:.0f}, {'met' if ratio >= target else 'MISSED'}")
@@ -124,7 +130,8 @@ def verdict(title: str, ratio: float, target: float) -> None:
 
 def report_accuracy(epochs: int, mine: list[float], theirs: float) -> None:
     """Print both sides' validation accuracy after the same training."""
-    mean, spread = statistics.mean(mine), statistics.stdev(mine)
+    mean = statistics.mean(mine)
+    spread = statistics.stdev(mine) if len(mine) > 1 else float("nan")
     apart = abs(mean - theirs) * 100
     print(f"\nvalidation accuracy after {epochs} epochs at lr 0.001, dropout 0.2:")
     print(f"  catdog {mean:.4f} (mean of {len(mine)} seeds, sd {spread:.4f}), Keras {theirs:.4f}")
@@ -175,10 +182,10 @@ def slots_beside(database: Path, totals: Sequence[float]) -> float:
 def report_workers(mine: dict[str, list[float]], jobs: Sequence[int]) -> None:
     """Print what more workers gain; start-up and the cores that there are bound it."""
     cores = len(os.sched_getaffinity(0))
-    one = statistics.median(mine["warm, 1 worker"])
+    one = statistics.median(mine[workers(1)])
     print(f"\nworkers, {cores} cores{'':11s}takes   ideal   gain")
     for count in jobs:
-        takes = statistics.median(mine[f"warm, {count} worker{'s' * (count > 1)}"])
+        takes = statistics.median(mine[workers(count)])
         ideal = one / min(count, cores)
         print(f"  {count:<24d}{takes:7.0f} s{ideal:6.0f} s{one / takes:6.2f}x")
 
@@ -192,16 +199,16 @@ def main() -> None:
         counts = ", ".join(f"{count:,} {split}" for split, count in bench.manifest.counts.items())
         print(f"{asked.trials} trials of {asked.epochs} epochs; {counts} photos\n", flush=True)
         mine = {"cold": [bench.search("cold", 1)]}
-        repeats = range(asked.repeats)
-        for jobs, times in ((1, repeats), (2, repeats), (4, range(1))):
-            title = f"warm, {jobs} worker{'s' * (jobs > 1)}"
-            mine[title] = [bench.search(f"warm-{jobs}-{i}", jobs) for i in times]
+        cores = len(os.sched_getaffinity(0))
+        for jobs in asked.jobs:
+            times = range(asked.repeats if jobs <= cores else 1)
+            mine[workers(jobs)] = [bench.search(f"warm-{jobs}-{i}", jobs) for i in times]
         theirs = peers(bench)
         report_search(bench, mine, theirs)
         alike = theirs[SCRIPT].trials[0]["val_accuracy"]
         report_accuracy(asked.peer_epochs, accuracy(bench, asked.peer_epochs), alike)
         report_trial(bench, "warm-1-0", theirs.get(LOGGED))
-        report_workers(mine, (1, 2, 4))
+        report_workers(mine, asked.jobs)
 
 
 if __name__ == "__main__":
