@@ -7,6 +7,7 @@ import hashlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -24,6 +25,9 @@ UNSET = ("MLFLOW_", "KERAS_", "CATDOG_", "HYDRA_", "TF_NUM_", "OMP_NUM_")
 
 PIP_CONFIG = Path.home() / ".config" / "pip" / "pip.conf"
 PHOTOS_PER_CLASS = 40
+
+# a shell starts `pytest &` with Ctrl-C ignored, and so would be every command that tests interrupt
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in this hook too
