@@ -23,7 +23,7 @@ from catdog.progress import Progress
 from catdog.settings import Settings
 from catdog.weights import Weights
 
-PEERS = Path(__file__).with_name("peers")
+SCRIPTS = Path(__file__).with_name("peers")
 LR, DROPOUT = "tag(log,interval(1e-5,1e-1))", "interval(0,0.7)"
 
 
@@ -93,7 +93,7 @@ class Bench:
             "PEER_OUT": str(out), "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": "",
             "MLFLOW_TRACKING_URI": f"sqlite:///{self.folder}/plain.db",
         }  # fmt: skip
-        total = self._timed([str(python), str(PEERS / words[0]), *words[1:]], known)
+        total = self._timed([str(python), str(SCRIPTS / words[0]), *words[1:]], known)
         return Peer(total, json.loads(out.read_text()))
 
     def _timed(self, words: Sequence[str], environment: Mapping[str, str]) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Lab, Run, rows_of, succeeded
+from matplotlib.image import imread
 
 pytestmark = pytest.mark.tensorflow
 
@@ -22,6 +23,9 @@ TWO = {
     "lr_range__enabled": "false",
     "tracking__log_model": "never",
 }
+
+SHADE = (242, 243, 245)
+"""The ground of the second stage, half the grid's grey on white."""
 
 Ask = Callable[..., tuple[Run, Any]]
 
@@ -109,6 +113,8 @@ def test_two_stages_are_one_training(ask: Ask, lab: Lab) -> None:
     assert outcome.fitted.best_epoch == 1 + int(np.argmin(losses)) > 2
     assert run.metrics["best/val_loss"] == min(losses) == outcome.objective
     assert run.info.run_name == "mobilenet_v2 linear adam lr=3e-3, then block_13 on lr=0.0001"
+    picture = np.round(255 * imread(run.artifacts / "training/curves.png")[..., :3])
+    assert (picture == SHADE).all(-1).mean() > 0.03, "the ground of the second stage"
     whole, found = by_the_file(run, lab)
     assert names_of(whole)[-5:] == ["stored", "loaded", "suffix", "head", "probabilities"]
     expected = predicted(run)
