@@ -1,8 +1,7 @@
-"""Pictures of an evaluation: confusion, mistakes, calibration. Plain numbers in, one PNG out."""
+"""Pictures of an evaluation: confusion and calibration. Plain numbers in, one PNG out."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catdog import figures
-from catdog.canvas import DPI, add_axes, name_axes, new_canvas, save, say
+from catdog.canvas import add_axes, name_axes, new_canvas, save, say
 from catdog.figures import STYLE
 
 if TYPE_CHECKING:
@@ -62,48 +61,6 @@ def confusion_png(
     save(canvas, path)
 
 
-def mistakes_png(
-    path: str | Path,
-    *,
-    photos: Sequence[NDArray[np.uint8]],
-    captions: Sequence[str],
-    title: str,
-    nothing: str = "no mistakes on the test photos",
-) -> None:
-    """Draw a grid of photos, such as those wrongly classified, each whole and with its caption.
-
-    Args:
-        path: The PNG to write.
-        photos: (h, w, 3) uint8 each, any size; the first 25 are drawn.
-        captions: One per photo, of one or two lines; long lines lose their middle.
-        title: Heading of the picture.
-        nothing: What to say if there is none.
-    """
-    shown = list(zip(photos, captions, strict=True))[:25]
-    columns = 3 if len(shown) <= 3 else 4 if len(shown) <= 8 else 5
-    cell = (9.0 - 0.4) / columns
-    rows = math.ceil(len(shown) / columns)
-    height = 0.75 + rows * (cell + 0.35) if shown else 2.4
-    canvas = new_canvas(title, "", height=height)
-    # One set of axes in inches: a set per photo would cost more than the photos.
-    ax = add_axes(canvas, left=0, bottom=0, right=0, top=0)
-    ax.set_axis_off()
-    if not shown:
-        say(ax, 0.5, 0.4, nothing, ha="center", fontsize=16)
-    for index, (photo, caption) in enumerate(shown):
-        row, column = divmod(index, columns)
-        left, side = 0.27 + column * cell, cell - 0.14
-        bottom = height - 0.65 - row * (cell + 0.35) - side
-        _place_photo(ax, photo, left=left, bottom=bottom, side=side)
-        for line, text in enumerate(caption.split("\n")[:2]):
-            look = {"color": STYLE["muted"]} if line else {"weight": "bold"}
-            words = figures.shorten(text, int(side * (15 if line else 13)))
-            at = bottom - 0.17 * (line + 1)
-            say(ax, left, at, words, transform=ax.transData, fontsize=8, **look)
-    ax.set(xlim=(0, 9.0), ylim=(0, height))
-    save(canvas, path)
-
-
 def reliability_png(path: str | Path, *, bins: Sequence[Bin], title: str, note: str) -> None:
     """Draw accuracy over confidence, and under it how many photos each bin has.
 
@@ -151,17 +108,3 @@ def _color_cells(ax: Axes, share: NDArray[np.float64]) -> NDArray[np.float64]:
     ax.hlines(between, *ends, **look)
     ax.vlines(between, *ends, **look)
     return strength
-
-
-def _place_photo(
-    ax: Axes, photo: NDArray[np.uint8], *, left: float, bottom: float, side: float
-) -> None:
-    from matplotlib.patches import Rectangle
-
-    ax.add_patch(Rectangle((left, bottom), side, side, color=STYLE["empty"], lw=0, zorder=0))
-    height, width = photo.shape[:2]
-    # matplotlib resamples in float RGBA, 16 times a photo's bytes: thin out large ones first.
-    thin = max(1, int(max(height, width) / (3 * DPI * side)))
-    wide, high = (side * length / max(height, width) for length in (width, height))
-    x, y = left + (side - wide) / 2, bottom + (side - high) / 2
-    ax.imshow(photo[::thin, ::thin], extent=(x, x + wide, y, y + high), aspect="auto")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from catdog import doubts, evaluation_plots, pipeline, report
+from catdog import doubts, montage, pipeline, report
 from catdog.evaluation import write_rows
 from catdog.manifest import Manifest, Photo
 from catdog.progress import Progress
@@ -149,7 +149,7 @@ def log(run: Run, inspection: Inspection, manifest: Manifest, command: str) -> N
 def _draw(place: Path, inspection: Inspection, photos: Sequence[Photo]) -> None:
     single, double = inspection.shown
     suspects, duplicates = inspection.suspects[:DRAWN], inspection.duplicates[:DRAWN]
-    evaluation_plots.mistakes_png(
+    montage.save(
         place / "suspects.png",
         photos=[pipeline.thumbnail(photos[i]) for i in single],
         captions=[
@@ -160,7 +160,7 @@ def _draw(place: Path, inspection: Inspection, photos: Sequence[Photo]) -> None:
         title=f"Most doubted of {len(inspection.suspects)} doubted labels",
         nothing="no label is doubted",
     )
-    evaluation_plots.mistakes_png(
+    montage.save(
         place / "duplicates.png",
         photos=[_side_by_side(photos[i], photos[k]) for i, k in double],
         captions=[

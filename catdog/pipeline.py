@@ -99,6 +99,17 @@ def _photo_seed(sha256: str, seed: int) -> int:
 
 def thumbnail(photo: Photo, size: int = 160) -> np.ndarray:
     """Return a photo as (height, width, 3) uint8, its longer side ``size`` pixels."""
-    pixels = orient(decode(tf.io.read_file(photo.source)), tf.constant(photo.orientation))
+    return _thumbnail(photo.source, photo.orientation, size).numpy()
+
+
+@tf.function(
+    input_signature=[
+        tf.TensorSpec((), tf.string),
+        tf.TensorSpec((), tf.int32),
+        tf.TensorSpec((), tf.int32),
+    ]
+)
+def _thumbnail(source: tf.Tensor, turn: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    pixels = orient(decode(tf.io.read_file(source)), turn)
     small = tf.image.resize(pixels, (size, size), preserve_aspect_ratio=True, antialias=True)
-    return tf.saturate_cast(tf.round(small), tf.uint8).numpy()
+    return tf.saturate_cast(tf.round(small), tf.uint8)

@@ -11,7 +11,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from catdog import evaluation_plots, logged_model, origin, pages, pipeline, plots, scoring
+from catdog import (
+    evaluation_plots,
+    logged_model,
+    montage,
+    origin,
+    pages,
+    pipeline,
+    plots,
+    scoring,
+)
 from catdog.fit import Fitted
 from catdog.lr_range import Curve
 from catdog.manifest import Manifest, Photo
@@ -216,7 +225,7 @@ def evaluation(
             classes=classes,
             title=f"Test: {len(labels)} photos, accuracy {scores.accuracy:.4f}",
         )
-        evaluation_plots.mistakes_png(
+        montage.save(
             place / "mistakes.png",
             photos=[pipeline.thumbnail(photos[i]) for i in worst],
             captions=captions,

@@ -21,7 +21,7 @@ formats drawing demo photos archive datasets manifest data
 decode augment pipeline
 torch_weights weights prepare backbone head model optimizer
 store features feed loop fit lr_range parts scoring confidence breakdown doubts
-figures canvas plots evaluation_plots pages study study_plots
+figures montage canvas plots evaluation_plots pages study study_plots
 runs tracking earlier served logged_model report evaluation inspection experiment
 best models compare contest registry classifier explain answers
 shelf searches console command
@@ -32,14 +32,14 @@ promote ui cache doctor cli
 
 # Library, or part of one as the code writes it: the rooms that may know it.
 LIVES_IN = {
-    "PIL": "formats drawing demo",
+    "PIL": "formats drawing demo montage",
     "tf.data": "pipeline",
     "keras.applications": "backbone",
     "tensorflow_datasets": "datasets",
     "h5py": "weights torch_weights",
     "sklearn": "scoring breakdown doubts",
     "scipy": "confidence",
-    "matplotlib": "canvas plots evaluation_plots study_plots",
+    "matplotlib": "montage canvas plots evaluation_plots study_plots",
     "plotly": "pages",
     "mlflow": "runs tracking registry served",
     "psutil": "owners machine",

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 from numpy.typing import NDArray
 
-from catdog import evaluation_plots, figures, pages, plots
+from catdog import evaluation_plots, figures, montage, pages, plots
 from catdog.figures import Point
 
 LR = np.logspace(-6, 0, 60)
@@ -335,7 +335,7 @@ def test_mistakes_of_any_number_and_shape(tmp_path: Path, count: int) -> None:
     photos = [np.full(shapes[index % 4], 9, np.uint8) for index in range(count)]
     captions = [f"cat, said $_^$ 0.98\ncat.{index}\udcff" + "x" * 90 for index in range(count)]
     path = tmp_path / "a.png"
-    evaluation_plots.mistakes_png(path, photos=photos, captions=captions, title="t")
+    montage.save(path, photos=photos, captions=captions, title="t")
     image = imread(path)
     assert image.shape[1] == 990
     assert image.shape[0] <= 1230  # five rows at most
@@ -363,9 +363,9 @@ def test_page_shows_names_as_they_are(tmp_path: Path) -> None:
 
 def test_imports_stay_light(tmp_path: Path) -> None:
     code = """
-import sys, catdog.pages, catdog.plots, catdog.evaluation_plots
+import sys, catdog.pages, catdog.plots, catdog.evaluation_plots, catdog.montage
 heavy = {"matplotlib", "plotly"} & set(sys.modules)
-catdog.evaluation_plots.mistakes_png(sys.argv[1], photos=[], captions=[], title="t")
+catdog.montage.save(sys.argv[1], photos=[], captions=[], title="t")
 heavy |= {"matplotlib.pyplot", "plotly", "tensorflow", "pandas"} & set(sys.modules)
 sys.exit(", ".join(heavy) or 0)
 """
