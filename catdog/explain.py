@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from catdog import pipeline
+from catdog import montage, pipeline
 from catdog.classifier import Classifier
 from catdog.errors import DataError
 from catdog.features import SLICE
@@ -183,7 +183,7 @@ class Overlays:
             for heat in self._explainer.heat(batch, chosen[done : done + len(batch)]):
                 self._done += 1
                 place = self._folder / self._name(photos[done], probabilities[done])
-                small = pipeline.thumbnail(photos[done], SIDE)
+                small = montage.thumbnail(photos[done], SIDE)
                 drawn = overlay(small, heat, self._explainer.centres, resizing)
                 write_atomically(place, tf.io.encode_jpeg(drawn, quality=90).numpy())
                 done += 1

@@ -262,7 +262,7 @@ def _unreadable(photos: Sequence[Photo], error: tf.errors.OpError) -> Exception:
     """Find the photo of a batch that made it fail."""
     for photo in photos:
         try:
-            pipeline.thumbnail(photo)
+            decode.decode(tf.io.read_file(photo.source))
         except tf.errors.OpError as reason:
             return DataError(
                 photo.source,

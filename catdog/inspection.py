@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from catdog import doubts, montage, pipeline, report
+from catdog import doubts, montage, report
 from catdog.evaluation import write_rows
 from catdog.manifest import Manifest, Photo
 from catdog.progress import Progress
@@ -151,7 +151,7 @@ def _draw(place: Path, inspection: Inspection, photos: Sequence[Photo]) -> None:
     suspects, duplicates = inspection.suspects[:DRAWN], inspection.duplicates[:DRAWN]
     montage.save(
         place / "suspects.png",
-        photos=[pipeline.thumbnail(photos[i]) for i in single],
+        photos=[montage.thumbnail(photos[i]) for i in single],
         captions=[
             f"{one.label}? {one.suggested} {one.probability_of_suggested:.3f}\n"
             f"{Path(one.path).name}"
@@ -175,7 +175,7 @@ def _draw(place: Path, inspection: Inspection, photos: Sequence[Photo]) -> None:
 
 def _side_by_side(first: Photo, second: Photo) -> np.ndarray:
     """Return two thumbnails as one picture, white between them."""
-    pair = [pipeline.thumbnail(photo, 120) for photo in (first, second)]
+    pair = [montage.thumbnail(photo, 120) for photo in (first, second)]
     high = max(len(one) for one in pair)
     filled = [
         np.pad(one, [(0, high - len(one)), (0, 4), (0, 0)], constant_values=255) for one in pair

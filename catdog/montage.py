@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from catdog import figures
 from catdog.figures import STYLE
+from catdog.manifest import Photo
 
 MOST = 25
 """Photos in one picture."""
@@ -24,6 +25,27 @@ WIDTH, EDGE, GAP = 990, 30, 15
 HEAD, FOOT = 68, 46
 """Pixels: of the picture, around it, between photos; above all, and below each photo."""
 LINE = 19
+
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By EXIF orientation."""
+
+
+def thumbnail(photo: Photo, size: int = 160) -> NDArray[np.uint8]:
+    """Return a photo as (height, width, 3) uint8, upright, its longer side ``size`` pixels."""
+    with Image.open(photo.source) as opened:
+        opened.draft("RGB", (size, size))  # a large JPEG is decoded at a fraction of its size
+        small = ImageOps.contain(opened.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
+    turned = small.transpose(TURNS[photo.orientation]) if photo.orientation > 1 else small
+    return np.asarray(turned)
 
 
 def save(

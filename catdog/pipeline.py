@@ -95,21 +95,3 @@ def _photo_seed(sha256: str, seed: int) -> int:
     """Return 31 bits of its own for a photo, so that its views do not depend on its neighbours."""
     digest = hashlib.blake2b(f"augment {seed} {sha256}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") >> 1
-
-
-def thumbnail(photo: Photo, size: int = 160) -> np.ndarray:
-    """Return a photo as (height, width, 3) uint8, its longer side ``size`` pixels."""
-    return _thumbnail(photo.source, photo.orientation, size).numpy()
-
-
-@tf.function(
-    input_signature=[
-        tf.TensorSpec((), tf.string),
-        tf.TensorSpec((), tf.int32),
-        tf.TensorSpec((), tf.int32),
-    ]
-)
-def _thumbnail(source: tf.Tensor, turn: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    pixels = orient(decode(tf.io.read_file(source)), turn)
-    small = tf.image.resize(pixels, (size, size), preserve_aspect_ratio=True, antialias=True)
-    return tf.saturate_cast(tf.round(small), tf.uint8)

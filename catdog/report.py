@@ -17,7 +17,6 @@ from catdog import (
     montage,
     origin,
     pages,
-    pipeline,
     plots,
     scoring,
 )
@@ -227,7 +226,7 @@ def evaluation(
         )
         montage.save(
             place / "mistakes.png",
-            photos=[pipeline.thumbnail(photos[i]) for i in worst],
+            photos=[montage.thumbnail(photos[i]) for i in worst],
             captions=captions,
             title=f"Most confident of {wrong} mistakes on {len(labels)} test photos",
         )

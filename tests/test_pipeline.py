@@ -141,9 +141,3 @@ def test_a_view_depends_on_the_photo_and_the_seed_alone(tmp_path):
     np.testing.assert_array_equal(again[::-1], rows)
     other = read(photos, layers, batch_size=6, seed=6, **options)
     assert all(np.abs(a - b).max() > 0.01 for a, b in zip(rows, other, strict=True))
-
-
-@pytest.mark.parametrize(("size", "expected"), [((40, 80), (16, 32)), ((90, 30), (32, 11))])
-def test_thumbnails_keep_the_aspect_ratio(tmp_path, size, expected):
-    small = pipeline.thumbnail(drawn(tmp_path, [size])[0], 32)
-    assert (small.dtype, small.shape) == (np.uint8, (*expected, 3))
