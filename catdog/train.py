@@ -104,6 +104,14 @@ def _try(cfg: DictConfig, trial: SweepTrial) -> float:
         raise TrialPruned(str(ended)) from None
 
 
+def preload(cfg: DictConfig) -> None:
+    """Load what every trial needs, while the sweep's own run is made in another process."""
+    from catdog import runtime
+
+    runtime.configure(cfg.threads)
+    KEPT.get("libraries", (), _settled)
+
+
 def _tracker(uri: str | None, experiment: str) -> Tracker:
     from catdog import tracking
 

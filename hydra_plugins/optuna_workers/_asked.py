@@ -51,7 +51,8 @@ def read(context: HydraContext, sweeper: DictConfig, arguments: list[str]) -> As
     space = _space.read(arguments, sweeper.params or {}, sweeper.when or {}, parser)
     enumerated = _check.enumerates(sweeper, space)
     _samplers.make_pruner(sweeper.pruner, directions)
-    _check.custom_space(sweeper.custom_search_space)
+    for key in ("custom_search_space", "preload"):
+        _check.function(sweeper, key)
     if not enumerated:
         _samplers.check_sampler(sweeper.sampler, directions, conditional=bool(space.conditions))
     points: Any = OmegaConf.to_container(sweeper, resolve=True)["enqueue"] or ()  # type: ignore

@@ -48,7 +48,7 @@ class Book:
         pruner = _samplers.make_pruner(plan.sweeper.pruner, list(plan.directions))
         self.study = optuna.load_study(study_name=plan.name, storage=self.storage, pruner=pruner)
         self._id = self.storage.get_study_id_from_name(plan.name)
-        self._extend = _check.custom_space(plan.sweeper.custom_search_space)
+        self._extend = _check.function(plan.sweeper, "custom_search_space")
 
     def begin(self, claim: Claim, again: Mapping[str, Any] | None) -> Begun:
         """Create the slot's trial and give it values.

@@ -91,19 +91,19 @@ def enumerates(sweeper: DictConfig, space: Space) -> bool:
     return True
 
 
-def custom_space(path: str | None) -> Any:
-    """Return the function that ``hydra.sweeper.custom_search_space`` names, if any.
+def function(sweeper: DictConfig, key: str) -> Any:
+    """Return the function that a key of ``hydra.sweeper`` names, if any.
 
     Raises:
         SweepError: there is no such function.
     """
-    if path is None:
+    if (path := sweeper[key]) is None:
         return None
     try:
         return pkgutil.resolve_name(path)
     except (ImportError, AttributeError, ValueError) as error:
         raise SweepError(
-            "hydra.sweeper.custom_search_space", path, f"it cannot be loaded: {error}",
+            f"hydra.sweeper.{key}", path, f"it cannot be loaded: {error}",
             "package.module.function",
         ) from None  # fmt: skip
 

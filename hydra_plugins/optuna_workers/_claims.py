@@ -150,6 +150,11 @@ class Claims(Notes):
         with self._engine.connect() as connection:
             return {state: count for state, count in connection.execute(query)}
 
+    def ended(self) -> int:
+        """Return how many slots have ended."""
+        counts = self.counts()
+        return sum(counts.get(state, 0) for state in ENDED)
+
     @patiently
     def rows(self, *where: Any) -> list[Any]:
         """Return whole rows, by slot."""

@@ -32,6 +32,7 @@ class OptunaWorkersConf:
     enqueue: list[Any] | None = None
     custom_search_space: str | None = None
     isolation: str = "process"
+    preload: str | None = None
     max_trials_per_worker: int | None = 50
     max_retries: int = 1
     lease_seconds: float = 60.0

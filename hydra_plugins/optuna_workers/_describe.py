@@ -28,7 +28,7 @@ def describe(plan: Plan, claims: Claims, stopped: str = "") -> StudyInfo:
         overrides=plan.space.fixed,
         config=plan.config,
         shared=dict(plan.shared),
-        finished=sum(claims.counts().get(s, 0) for s in ENDED) >= plan.n_trials,
+        finished=claims.ended() >= plan.n_trials,
         stopped=stopped,
         _load=lambda: _load(plan),
         _trials=lambda: [

@@ -21,7 +21,7 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from hydra_plugins.optuna_workers import _trial
+from hydra_plugins.optuna_workers import _check, _trial
 from hydra_plugins.optuna_workers._process import Answer, Request
 from hydra_plugins.optuna_workers._trial import SweepTrial
 
@@ -49,6 +49,7 @@ def serve(connection: Connection) -> None:
     work, singletons = cloudpickle.loads(connection.recv_bytes())
     Singleton.set_state(singletons)
     setup_globals()
+    preload(work.config)
     while True:
         request = connection.recv()
 
@@ -57,6 +58,13 @@ def serve(connection: Connection) -> None:
             return connection.recv() if kind == "should_prune" else None
 
         connection.send(("ended", run(work, request, ask)))
+
+
+def preload(config: DictConfig) -> None:
+    """Call what ``hydra.sweeper.preload`` names, before the first trial is there."""
+    if wanted := _check.function(config.hydra.sweeper, "preload"):
+        with contextlib.suppress(Exception):  # a trial that needs it fails by it, and says so
+            wanted(config)
 
 
 def run(work: Work, request: Request, ask: _trial.Ask) -> Answer:

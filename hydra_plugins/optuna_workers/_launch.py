@@ -21,7 +21,7 @@ from hydra_plugins.optuna_workers._callbacks import Callbacks
 from hydra_plugins.optuna_workers._describe import describe
 from hydra_plugins.optuna_workers._plan import Plan
 from hydra_plugins.optuna_workers._process import GRACE
-from hydra_plugins.optuna_workers._runners import Children, Inline
+from hydra_plugins.optuna_workers._runners import Children, Inline, Runner
 from hydra_plugins.optuna_workers._worker import Worker
 
 if TYPE_CHECKING:
@@ -35,17 +35,41 @@ MAX_RELAUNCHES = 3
 
 
 class Launched:
-    """The workers of one command."""
+    """The workers of one command.
+
+    Args:
+        plan: What the command is about.
+        work: What is the same for all trials.
+    """
 
     def __init__(self, plan: Plan, work: _job.Work) -> None:
         self._work = work
+        self._early: list[Children] = []
         self._basic = is_basic(work.config.hydra.launcher)
         self._inline = plan.sweeper.isolation == "none"
         self.mismatch = ""
 
+    def start_early(self, plan: Plan, ended: int) -> None:
+        """Start the first children, which load libraries while the callbacks open the study."""
+        if self._basic and not self._inline:
+            plan = self._sized(plan, ended)
+            self._early = [Children(plan) for _ in range(plan.n_jobs)]
+            for child in self._early:
+                child.start()
+
+    def close(self) -> None:
+        """End children that were started early and never used."""
+        while self._early:
+            self._early.pop().kill()
+
     def run(self, session: Session, watch: Watch) -> list[bytes]:
         """Start the workers and wait until they find no more to do."""
-        plan = session.plan
+        plan = self._sized(session.plan, session.claims.ended())
+        started = self._threads_of_ours if self._basic else self._under_launcher
+        return started(plan, session)
+
+    def _sized(self, plan: Plan, ended: int) -> Plan:
+        """Return the plan with as many workers as there is work for, and what they need."""
         jobs = plan.n_jobs
         if self._inline and self._basic and jobs > 1:
             log.warning(
@@ -53,12 +77,11 @@ class Launched:
                 "n_jobs=%d is taken as 1", jobs,
             )  # fmt: skip
             jobs = 1
-        jobs = max(1, min(jobs, plan.n_trials - session.ended()))
+        jobs = max(1, min(jobs, plan.n_trials - ended))
         plan = replace(plan, n_jobs=jobs, threads=self._threads(jobs))
         if not (self._inline and self._basic) and not plan.payload:
             plan = replace(plan, payload=_job.pack(self._work))
-        started = self._threads_of_ours if self._basic else self._under_launcher
-        return started(plan, session)
+        return plan
 
     def _threads(self, jobs: int) -> int | None:
         """Return the cores of each child: workers of one machine share it."""
@@ -71,8 +94,8 @@ class Launched:
 
     def _threads_of_ours(self, plan: Plan, session: Session) -> list[bytes]:
         stop = threading.Event()
-        runners = [Inline(self._work) if self._inline else Children(plan)
-                   for _ in range(plan.n_jobs)]  # fmt: skip
+        runners = [self._runner(plan) for _ in range(plan.n_jobs)]
+        self.close()  # others may have taken trials meanwhile
         workers = [
             Worker(plan, f"{plan.session}/{i}", runner, session.study, session.callbacks, stop)
             for i, runner in enumerate(runners)
@@ -92,6 +115,11 @@ class Launched:
             self._watched(thread.result)
         return [job for worker in workers for job in worker.jobs]
 
+    def _runner(self, plan: Plan) -> Runner:
+        if self._inline:
+            return Inline(self._work)
+        return self._early.pop() if self._early else Children(plan)
+
     def _watched(self, call: Any) -> Any:
         try:
             return call()
@@ -107,7 +135,7 @@ class Launched:
             [*plan.space.examples()[0], *_quiet(f".workers/{plan.session}/{i}")]
             for i in range(plan.n_jobs)
         ]
-        relaunches, ended = 0, session.ended()
+        relaunches, ended = 0, session.claims.ended()
         while True:
             launcher = Plugins.instance().instantiate_launcher(
                 hydra_context=HydraContext(self._work.context.config_loader, HydraCallbacks()),
@@ -118,8 +146,8 @@ class Launched:
                 found = [job.return_value for job in launcher.launch(overrides, 0)]
                 return self._gathered(found)
             except Exception as error:  # a worker was killed, and the launcher gave all up
-                relaunches = 0 if session.ended() > ended else relaunches + 1
-                ended = session.ended()
+                relaunches = 0 if session.claims.ended() > ended else relaunches + 1
+                ended = session.claims.ended()
                 session.claims.release_all(plan.session)
                 done = ended >= plan.n_trials
                 if done or relaunches > MAX_RELAUNCHES:

@@ -33,15 +33,19 @@ class Children:
         self._plan = plan
         self._child: Child | None = None
 
+    def start(self) -> Child:
+        """Start the child, perhaps before there is a trial for it."""
+        self._child = Child(self._plan.payload, self._plan.threads)
+        return self._child
+
     def run(self, request: Request, ask: Callable[..., Any]) -> Answer:
         """Run a trial in the child."""
         most = self._plan.sweeper.max_trials_per_worker
         if self._child and most is not None and self._child.trials >= most:
             self.close()
-        if self._child is None:
-            self._child = Child(self._plan.payload, self._plan.threads)
+        child = self._child or self.start()
         try:
-            answer = self._child.run(request, ask)
+            answer = child.run(request, ask)
         except Died:
             self.close()
             raise
@@ -53,6 +57,12 @@ class Children:
         """Stop the trial that runs."""
         if self._child:
             self._child.interrupt()
+
+    def kill(self) -> None:
+        """End a child that has had no trial, whatever it loads."""
+        if self._child:
+            self._child.kill()
+            self.close()
 
     def close(self) -> None:
         """End the child."""

@@ -31,7 +31,7 @@ from hydra_plugins.optuna_workers import (
 )
 from hydra_plugins.optuna_workers._asked import Asked
 from hydra_plugins.optuna_workers._callbacks import Callbacks, StudyInfo
-from hydra_plugins.optuna_workers._claims import ENDED, SLOTS, Claims
+from hydra_plugins.optuna_workers._claims import SLOTS, Claims
 from hydra_plugins.optuna_workers._describe import describe
 from hydra_plugins.optuna_workers._place import Place
 from hydra_plugins.optuna_workers._plan import Plan, key_of
@@ -49,11 +49,6 @@ class Session:
     study: StudyInfo
     callbacks: Callbacks
     launched: _launch.Launched
-
-    def ended(self) -> int:
-        """Return how many slots have ended."""
-        counts = self.claims.counts()
-        return sum(counts.get(state, 0) for state in ENDED)
 
 
 def sweep(
@@ -128,7 +123,9 @@ def _plan(
 def _run(
     plan: Plan, claims: Claims, callbacks: Callbacks, work: _job.Work, before: bool
 ) -> list[list[Any]]:
-    with claims.session(plan.session):
+    launched = _launch.Launched(plan, work)
+    with claims.session(plan.session), contextlib.closing(launched):
+        launched.start_early(plan, claims.ended())
         study = describe(plan, claims)
         shared = claims.once("study_start", lambda: callbacks.study_start(study))
         first = json.loads(shared.get("enqueue", "[]"))
@@ -136,7 +133,7 @@ def _run(
         plan = replace(plan, shared=shared, enqueue=_distinct(points + plan.enqueue))
         study = describe(plan, claims)
         callbacks.session_start(study)
-        session = Session(plan, claims, study, callbacks, _launch.Launched(plan, work))
+        session = Session(plan, claims, study, callbacks, launched)
         if before:
             _say_resumed(session)
         try:
@@ -153,7 +150,7 @@ def _say_resumed(session: Session) -> None:
     plan = session.plan
     does = "joining" if session.claims.others(plan.session) else "resuming"
     log.warning(
-        "%s %s: %d of %d trials have ended", does, plan.name, session.ended(), plan.n_trials
+        "%s %s: %d of %d trials have ended", does, plan.name, session.claims.ended(), plan.n_trials
     )
 
 
@@ -206,7 +203,7 @@ def _complain(session: Session) -> None:
         worst = session.claims.rows(SLOTS.c.state == "FAIL")[-1]
         last = _stop.facts_of(worst)["error"].strip().splitlines()[-1:]
         raise CompactHydraException(f"{reason}; the last: {''.join(last)}")
-    if reason and session.ended() < session.plan.n_trials:
+    if reason and session.claims.ended() < session.plan.n_trials:
         log.warning("stopped: %s", reason)
         if "patience" in reason:
             _note_stop(session, reason)
@@ -223,7 +220,7 @@ def _finish(session: Session) -> None:
     study = describe(session.plan, session.claims, stopped)
     _results.write(study.directory / "optimization_results.yaml", study.load())
     if study.finished:  # several machines see the last trial end
-        key = _study.end_of(session.ended())
+        key = _study.end_of(session.claims.ended())
         session.claims.once(key, lambda: session.callbacks.study_end(study), wait=False)
     else:
         session.callbacks.study_end(study)

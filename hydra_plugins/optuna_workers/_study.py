@@ -13,7 +13,7 @@ from filelock import FileLock
 from optuna.storages import RDBStorage
 
 from hydra_plugins.optuna_workers import _space
-from hydra_plugins.optuna_workers._claims import ENDED, Claims
+from hydra_plugins.optuna_workers._claims import Claims
 from hydra_plugins.optuna_workers._errors import SweepError
 from hydra_plugins.optuna_workers._patience import despite_others
 from hydra_plugins.optuna_workers._place import Place, file_of
@@ -112,8 +112,7 @@ def is_over(where: Place, total: int, *, stopped: bool) -> bool:
         return True
     claims = Claims(storage.engine, study)
     claims.create_tables()
-    counts = claims.counts()
-    ended = sum(counts.get(state, 0) for state in ENDED)
+    ended = claims.ended()
     return ended >= total and claims.was_done(end_of(ended))
 
 

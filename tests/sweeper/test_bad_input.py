@@ -115,6 +115,10 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
         [LIST, "hydra.sweeper.custom_search_space=nowhere.extend"],
         ["hydra.sweeper.custom_search_space=nowhere.extend", "nowhere"],
     ),
+    "preload": (
+        [LIST, "hydra.sweeper.preload=os.nowhere"],
+        ["hydra.sweeper.preload=os.nowhere", "nowhere"],
+    ),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+import psutil
 import pytest
 from conftest import ended, succeeded
 from optuna.trial import TrialState
@@ -202,6 +203,38 @@ def test_a_child_is_replaced_after_as_many_trials_as_are_allowed(stage: Stage) -
     for span in stage.spans():
         by_pid[span.pid] = by_pid.get(span.pid, 0) + 1
     assert list(by_pid.values()) == [3, 3, 1]
+
+
+PRELOADED = "hydra.sweeper.preload=stub.preload"
+
+
+def preloaded(stage: Stage) -> set[int]:
+    """Return the processes that were told to load."""
+    return {int(file.suffix[1:]) for file in stage.folder.glob("preloaded.*")}
+
+
+def test_children_load_libraries_while_the_study_is_opened(stage: Stage) -> None:
+    """Each once, and before the first trial: the callback waits for them."""
+    callback = "+hydra.sweeper.callbacks.h={_target_: heard.Heard, wait_for: 'preloaded.*'}"
+    stage.run("x=range(0,6)", "sleep=0.2", NAMED, workers(2), PRELOADED, callback)
+    assert preloaded(stage) == {span.pid for span in stage.spans()}
+    assert len(preloaded(stage)) == 2
+
+
+def test_what_cannot_be_loaded_costs_no_trial_that_works_without(stage: Stage) -> None:
+    stage.run("x=1", NAMED, PRELOADED, "does=unloadable")
+    assert len(preloaded(stage)) == 1
+    assert [trial.state for trial in stage.trials()] == [TrialState.COMPLETE]
+
+
+def test_children_do_not_outlive_a_study_that_cannot_be_opened(stage: Stage) -> None:
+    callback = "+hydra.sweeper.callbacks.h={_target_: heard.Heard, wait_for: 'preloaded.*'}"
+    broken = "+hydra.sweeper.callbacks.i={_target_: heard.Heard, slow: none}"
+    process = stage.start("x=1", NAMED, PRELOADED, callback, broken)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1, said
+    assert len(preloaded(stage)) == 1
+    assert eventually(lambda: not any(psutil.pid_exists(pid) for pid in preloaded(stage)))
 
 
 def test_callbacks_hear_of_a_study_once_and_of_each_trial(shared: Stage) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from hydra_plugins.optuna_workers import StudyInfo, SweepCallback, TrialInfo
 
@@ -13,8 +14,8 @@ from hydra_plugins.optuna_workers import StudyInfo, SweepCallback, TrialInfo
 class Heard(SweepCallback):
     """Writes a line per hook to the file beside the stub's log."""
 
-    def __init__(self, name: str = "heard", slow: float = 0.0) -> None:
-        self._name, self._slow = name, slow
+    def __init__(self, name: str = "heard", slow: float = 0.0, wait_for: str = "") -> None:
+        self._name, self._slow, self._wait_for = name, slow, wait_for
 
     def _note(self, hook: str, **facts: object) -> None:
         path = os.environ["STUB_LOG"].replace("tasks.jsonl", "heard.jsonl")
@@ -27,6 +28,10 @@ class Heard(SweepCallback):
         """Take a while, so that others come meanwhile."""
         self._note("study_start")
         time.sleep(self._slow)
+        folder, end = Path(os.environ["STUB_LOG"]).parent, time.monotonic() + 60
+        while self._wait_for and not list(folder.glob(self._wait_for)):
+            assert time.monotonic() < end, f"no {self._wait_for}"
+            time.sleep(0.02)
         return {self._name: str(os.getpid())}
 
     def on_session_start(self, study: StudyInfo) -> None:

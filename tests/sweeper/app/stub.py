@@ -100,6 +100,14 @@ DONE = {
 }
 
 
+def preload(cfg: DictConfig) -> None:
+    """Write down that it was called, and in which process."""
+    folder = Path(os.environ["STUB_LOG"]).parent
+    (folder / f"preloaded.{os.getpid()}").write_text(cfg.does)
+    if cfg.does == "unloadable":
+        raise RuntimeError("no such library")
+
+
 @hydra.main(version_base="1.3", config_path="conf", config_name="stub")
 def main(cfg: DictConfig) -> Any:
     """Return ``(x - 1) ** 2 + y + kind.offset``, or do what ``does`` says."""
