@@ -13,8 +13,8 @@ counts: not the imports, not the first composition, not the start of the first c
                         same configuration, folders and kind of study, in one process
                none     the plugin with ``isolation=none``
                process  the plugin with ``isolation=process``, one child for all trials
-    growth   trials 950 to 1,050 of a study against trials 50 to 150 of one that the same command
-             made, with ``isolation=none``.
+    growth   a study's 100 trials from the 10th, the 100th and the 1,000th on, with
+             ``isolation=none``: does a trial cost more, the more there are?
 
 A machine's speed drifts, and other programs run on it. So the sides of cost and growth take
 turns: all are started, then one runs ten trials while the others are suspended. Counted: from
@@ -198,11 +198,13 @@ def cost(folder: Path, options: argparse.Namespace) -> None:
 
 def growth(folder: Path, options: argparse.Namespace) -> None:
     """Compare late trials with early ones."""
-    first = {"early": 5, "late": 95} if options.quick else {"early": 50, "late": 950}
+    before = (10, 100) if options.quick else (10, 100, 1000)
+    first = {f"from {count:,}": count for count in before}
     trials = 10 if options.quick else 100
     sides = {name: Command(folder / name, ENDLESS, *SIDES["none"]) for name in first}
     found = take_turns("growth", sides, first, trials)
-    compare(found, "late", "early", at_most=1.5)
+    earliest, *_, latest = first
+    compare(found, latest, earliest, at_most=1.5)
 
 
 def take_turns(
