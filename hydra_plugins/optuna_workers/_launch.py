@@ -79,9 +79,11 @@ class Launched:
             jobs = 1
         jobs = max(1, min(jobs, plan.n_trials - ended))
         plan = replace(plan, n_jobs=jobs, threads=self._threads(jobs))
-        if not (self._inline and self._basic) and not plan.payload:
-            plan = replace(plan, payload=_job.pack(self._work))
-        return plan
+        return plan if self._inline and self._basic else replace(plan, payload=self._payload)
+
+    @functools.cached_property
+    def _payload(self) -> bytes:
+        return _job.pack(self._work)
 
     def _threads(self, jobs: int) -> int | None:
         """Return the cores of each child: workers of one machine share it."""
