@@ -32,7 +32,7 @@ VERBOSE = os.environ.get("HYDRA_FULL_ERROR") == "1"
 CONFIG = "train"
 """Name of the configuration that every command composes, unless a search names its own."""
 
-FILE_KEYS = ("data.path", "backbone.weights", "features.dir")
+FILE_KEYS = ("data.path", "data.drop", "backbone.weights", "features.dir")
 PROCESS = f"{os.getpid()}-{uuid.uuid4().hex[:4]}"
 """Part of Hydra's folder names, so that two runs of one second never share one."""
 

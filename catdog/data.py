@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from catdog import archive, demo, manifest, photos
+from catdog import archive, demo, drops, manifest, photos
 from catdog.errors import ConfigError, DataError
 from catdog.progress import Progress
 from catdog.settings import Data
@@ -36,7 +36,7 @@ def prepare(
         str(photos.converted_path(v.sha256, cache_dir)) if v.converted else path
         for path, v in zip(paths, verdicts, strict=True)
     ]
-    return manifest.build(
+    made = manifest.build(
         root,
         found,
         verdicts,
@@ -49,6 +49,12 @@ def prepare(
         on_bad_image=choice.on_bad_image,
         duplicates=choice.duplicates,
     )
+    if choice.drop is None:
+        return made
+    listed = drops.read(Path(choice.drop).expanduser(), choice.drop_above)
+    made = drops.apply(made, listed, choice.drop)
+    progress.note(f"Left {made.dropped:,} photos of {choice.drop} out of training")
+    return made
 
 
 def _root(choice: Data, cache_dir: Path, progress: Progress) -> Path:

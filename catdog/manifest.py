@@ -20,6 +20,8 @@ from catdog.errors import DataError
 from catdog.photos import Found, Verdict, write_atomically
 
 SPLITS = ("train", "val", "test")
+DROPPED = "dropped"
+"""Stands for a split where a photo is kept out of training: it is in none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,11 @@ class Manifest:
         """Number of photos per split."""
         counted = Counter(photo.split for photo in self.photos)
         return {split: counted[split] for split in SPLITS}
+
+    @property
+    def dropped(self) -> int:
+        """Number of photos that ``data.drop`` keeps out of training."""
+        return sum(photo.split == DROPPED for photo in self.photos)
 
     @property
     def digest(self) -> str:

@@ -71,6 +71,7 @@ def describe(
             "data.digest": digest,
             **{f"data.photos.{split}": count for split, count in counts.items()},
             "data.skipped": len(manifest.skipped),
+            "data.dropped": manifest.dropped,
         }
     )
     run.tags({NOTE: _note(settings, manifest, source, "not yet")})
@@ -114,6 +115,7 @@ def _note(settings: Settings, manifest: Manifest, source: Origin, result: str) -
     counts = manifest.counts
     splits = ", ".join(f"{count:,} {split}" for split, count in counts.items())
     skipped = f"; {len(manifest.skipped):,} skipped" if manifest.skipped else ""
+    skipped += f"; {manifest.dropped:,} dropped" if manifest.dropped else ""
     study = source.tags.get("optuna.study", "")
     part = f", trial {source.tags['optuna.trial']} of study {study}" if study else ""
     lines = [

@@ -27,6 +27,8 @@ class Data(Section):
     on_bad_image: str = one_of("skip", "raise")
     duplicates: str = one_of("group", "raise")
     classes: list[str] | None = None
+    drop: str | None = None
+    drop_above: float = number(0.0, least=0, most=1)
 
     def check(self) -> None:
         """Refuse a missing path and fractions that leave nothing to train on."""

@@ -17,7 +17,7 @@ PLUGINS = PACKAGE.parent / "hydra_plugins"
 ROOMS = """
 errors progress paths origin runtime owners kept in_use
 blocks section settings keys
-formats drawing demo photos archive datasets manifest data
+formats drawing demo photos archive datasets manifest drops data
 decode augment pipeline
 torch_weights weights prepare backbone head model optimizer
 store features feed loop fit lr_range parts scoring confidence breakdown doubts

@@ -135,8 +135,8 @@ def test_what_is_asked_now_wins_over_what_the_run_was(words: list[str], kept: li
 @pytest.mark.parametrize(
     ("split", "paths", "said"),
     [
-        ("unseen", ["test", "new"], "2 photos left out"),
-        ("all", ["train", "val", "test", "new"], "2 photos are too easy"),
+        ("unseen", ["test", "new"], "3 photos left out"),
+        ("all", ["train", "val", "test", "new", "dropped"], "3 photos are too easy"),
         ("test", ["val", "test"], "1 photos are too easy"),  # these photos are split otherwise
     ],
 )
@@ -152,9 +152,9 @@ def test_what_the_model_knows_is_left_out_or_said(split: str, paths: list[str], 
         def note(self, message: str) -> None:
             self.notes.append(message)
 
-    now = {"train": "train", "val": "test", "test": "test", "new": "val"}
+    now = {"train": "train", "val": "test", "test": "test", "new": "val", "dropped": "dropped"}
     photos = tuple(Photo(name, "", 0, own, 1, f"sha {name}") for name, own in now.items())
-    seen = {f"sha {name}": name for name in ("train", "val", "test")}
+    seen = {f"sha {name}": name for name in ("train", "val", "test", "dropped")}
     model = evaluate.Model("x", Named(Path("x"), "x"), (), seen)
     progress = Told()
     manifest = Manifest(Path("photos"), ("cat",), photos, ())

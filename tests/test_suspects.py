@@ -84,7 +84,29 @@ def test_it_is_a_run_of_kind_evaluation_with_pictures(looked: tuple[Run, str]) -
     assert str(made.artifacts / "suspects") in said.replace("\n", "")
 
 
-@pytest.mark.parametrize("words", [["--similarity=1.5"], ["--similarity=x"]])
+@pytest.mark.tensorflow
+def test_doubted_training_photos_are_dropped(
+    lab: Lab, looked: tuple[Run, str], tmp_path: Path
+) -> None:
+    """The whole path: doubts of the training photos alone, a run without them."""
+    folder = Path(looked[0].tags["catdog.command"].split("data.path=")[1].split()[0].strip("'"))
+    common = lab.overrides(
+        data__path=folder,
+        features__dir=folder.parent / "cache",
+        tracking__uri=f"sqlite:///{tmp_path}/mlflow.db",
+    )
+    said = succeeded(lab.command("suspects", *common, "--split=train")).out
+    (file,) = tmp_path.rglob("suspects.csv")
+    listed = rows_of(file)
+    assert {row["split"] for row in listed} == {"train"}, said
+    said = succeeded(lab.start("without", *common, f"data.drop={file}", "data.drop_above=0.5")).err
+    assert f"Left {len(listed)} photos of {file} out of training" in said.replace("\n", "")
+    (manifest,) = tmp_path.rglob("manifest.csv")
+    dropped = {row["sha256"] for row in rows_of(manifest) if row["split"] == "dropped"}
+    assert dropped == {row["sha256"] for row in listed}
+
+
+@pytest.mark.parametrize("words", [["--similarity=1.5"], ["--similarity=x"], ["--split=val"]])
 def test_a_bad_similarity_is_refused(lab: Lab, words: list[str], tmp_path: Path) -> None:
     said = ended(lab.command("suspects", *words))
     assert said.status == 2
