@@ -37,7 +37,12 @@ def read(path: Path, above: float) -> set[str]:
         raise DataError(
             path, f"has no column {missing[0]}", "Take suspects.csv, which catdog.suspects writes"
         )
-    return {row[KEY] for row in rows if not above or float(row[SURE]) >= above}
+    try:
+        return {row[KEY] for row in rows if not above or float(row[SURE]) >= above}
+    except (TypeError, ValueError):  # a table that was cut by hand
+        raise DataError(
+            path, f"has a {SURE} that is no number", "Mend that row, or data.drop_above=0"
+        ) from None
 
 
 def apply(made: Manifest, listed: Set[str], name: str) -> Manifest:

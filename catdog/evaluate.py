@@ -100,13 +100,19 @@ def _model(asked: str, named: Mapping[str, str], scratch: Path) -> Model:
 
 
 def own(overrides: Sequence[str], words: Sequence[str]) -> list[str]:
-    """Return the overrides of the model's run that still hold beside what is asked now."""
+    """Return the overrides of the model's run that still hold beside what is asked now.
+
+    What was kept out of training (``data.drop``) does not: it may be about other photos, and the
+    run's own manifest says which of these it has seen.
+    """
     now = set(command.named(words))
     dropped = ["tracking", "hydra"] + (["data"] if "data" in now else [])
     return [
         word
         for word in overrides
-        if (key := command.key_of(word)) not in now and key.split(".")[0] not in dropped
+        if (key := command.key_of(word)) not in now
+        and key.split(".")[0] not in dropped
+        and not key.startswith("data.drop")
     ]
 
 

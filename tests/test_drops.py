@@ -70,6 +70,7 @@ def test_a_list_of_ones_own_needs_only_the_hashes(tmp_path: Path) -> None:
         (None, r"list\.csv: cannot be read \(No such file"),
         (b"\xff\xfe\x00", r"list\.csv: cannot be read \(no text"),
         (b"photo\na.jpg\n", r"list\.csv: has no column sha256"),
+        (b"sha256,probability_of_suggested\na,0.9\nb\n", "that is no number"),
     ],
 )
 def test_what_is_no_list_is_refused(tmp_path: Path, content: bytes | None, expected: str) -> None:
@@ -77,7 +78,7 @@ def test_what_is_no_list_is_refused(tmp_path: Path, content: bytes | None, expec
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(DataError, match=expected):
-        drops.read(path, 0.0)
+        drops.read(path, 0.5)
 
 
 def test_a_list_of_other_photos_is_refused() -> None:

@@ -129,6 +129,7 @@ WAS = ["data=kaggle", "data.path=a", "evaluation.tta=flip", "optimizer.lr=1"]
 )
 def test_what_is_asked_now_wins_over_what_the_run_was(words: list[str], kept: list[str]) -> None:
     was = [*WAS, "tracking.uri=sqlite:///x", "tracking.run_name=y"]
+    was += ["data.drop=suspects.csv", "data.drop_above=0.9"]  # concerned training
     assert evaluate.own(was, words) == kept
 
 

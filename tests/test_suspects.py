@@ -99,15 +99,19 @@ def test_doubted_training_photos_are_dropped(
     (file,) = tmp_path.rglob("suspects.csv")
     listed = rows_of(file)
     assert {row["split"] for row in listed} == {"train"}, said
-    said = succeeded(lab.start("without", *common, f"data.drop={file}", "data.drop_above=0.5")).err
-    assert f"Left {len(listed)} photos of {file} out of training" in said.replace("\n", "")
+    surest = max(float(row["probability_of_suggested"]) for row in listed)
+    taken = {r["sha256"] for r in listed if float(r["probability_of_suggested"]) == surest}
+    assert len(taken) < len(listed)
+    words = (f"data.drop={file}", f"data.drop_above={surest}")
+    said = succeeded(lab.start("without", *common, *words)).err
+    assert f"Left {len(taken)} photos of {file} out of training" in said.replace("\n", "")
     (manifest,) = tmp_path.rglob("manifest.csv")
     dropped = {row["sha256"] for row in rows_of(manifest) if row["split"] == "dropped"}
-    assert dropped == {row["sha256"] for row in listed}
+    assert dropped == taken
 
 
 @pytest.mark.parametrize("words", [["--similarity=1.5"], ["--similarity=x"], ["--split=val"]])
-def test_a_bad_similarity_is_refused(lab: Lab, words: list[str], tmp_path: Path) -> None:
+def test_a_bad_value_is_refused(lab: Lab, words: list[str], tmp_path: Path) -> None:
     said = ended(lab.command("suspects", *words))
     assert said.status == 2
-    assert "--similarity" in said.err and "Traceback" not in said.err
+    assert f"argument {words[0].partition('=')[0]}: " in said.err and "Traceback" not in said.err
