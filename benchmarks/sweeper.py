@@ -199,7 +199,7 @@ def cost(folder: Path, options: argparse.Namespace) -> None:
 def growth(folder: Path, options: argparse.Namespace) -> None:
     """Compare late trials with early ones."""
     before = (10, 100) if options.quick else (10, 100, 1000)
-    first = {f"from {count:,}": count for count in before}
+    first = {f"from {count}": count for count in before}
     trials = 10 if options.quick else 100
     sides = {name: Command(folder / name, ENDLESS, *SIDES["none"]) for name in first}
     found = take_turns("growth", sides, first, trials)
