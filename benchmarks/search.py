@@ -131,10 +131,10 @@ def verdict(title: str, ratio: float, target: float) -> None:
 def report_accuracy(epochs: int, mine: list[float], theirs: float) -> None:
     """Print both sides' validation accuracy after the same training."""
     mean = statistics.mean(mine)
-    spread = statistics.stdev(mine) if len(mine) > 1 else float("nan")
+    seeds = f" (mean of {len(mine)} seeds, sd {statistics.stdev(mine):.4f})" if mine[1:] else ""
     apart = abs(mean - theirs) * 100
     print(f"\nvalidation accuracy after {epochs} epochs at lr 0.001, dropout 0.2:")
-    print(f"  catdog {mean:.4f} (mean of {len(mine)} seeds, sd {spread:.4f}), Keras {theirs:.4f}")
+    print(f"  catdog {mean:.4f}{seeds}, Keras {theirs:.4f}")
     print(f"target: within {POINTS} points: {apart:.2f}, {'met' if apart <= POINTS else 'MISSED'}")
 
 
