@@ -37,14 +37,14 @@ def task(cfg: DictConfig) -> None:
 def _test(cfg: DictConfig) -> dict[str, float]:
     from catdog.cli import console, inputs
     from catdog.core import runtime
-    from catdog.core.memo import Kept
+    from catdog.core.memo import Memo
 
     settings, progress = hydra_app.settings_of(cfg), console.Console()
     manifest, weights = inputs.photos_and_weights(settings, progress)
     runtime.load_tensorflow()
     from catdog.experiment import build
 
-    extractor = build.extractor(settings, weights, Kept())
+    extractor = build.extractor(settings, weights, Memo())
     feeds = build.feeds(settings, manifest, extractor, progress)
     trained = build.trainable(settings, extractor, manifest)
     return build.range_test(settings, manifest, trained, feeds["train"], progress).suggestions

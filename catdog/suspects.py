@@ -75,7 +75,7 @@ def _cosine(text: str) -> float:
 def _look(settings: Settings, asked: argparse.Namespace, typed: str) -> None:
     from catdog.cli import console, inputs
     from catdog.core import runtime
-    from catdog.core.memo import Kept
+    from catdog.core.memo import Memo
     from catdog.tracking import Tracker
 
     progress, tracking = console.Console(), settings.tracking
@@ -93,7 +93,7 @@ def _look(settings: Settings, asked: argparse.Namespace, typed: str) -> None:
     tags = {"catdog.kind": "evaluation", "catdog.command": typed}
     with tracker.recorded(f"suspects in {manifest.root.name}", tags) as run:
         root = Path(settings.features.dir).expanduser()
-        source = build.extractor(settings, weights, Kept())
+        source = build.extractor(settings, weights, Memo())
         held = extraction.ensure(root, source, manifest.photos, progress=progress)
         ((store, rows),) = held.views
         found = label_report.inspect(

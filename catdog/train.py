@@ -17,19 +17,19 @@ from rich.text import Text
 
 from catdog.cli import hydra_app, overrides
 from catdog.core import paths
-from catdog.core.memo import Kept
+from catdog.core.memo import Memo
 from catdog.settings import Tracking
 from hydra_plugins.optuna_workers import current_trial
 
 if TYPE_CHECKING:
-    from catdog.core.provenance import Origin
+    from catdog.core.provenance import Provenance
     from catdog.experiment import Outcome
     from catdog.tracking import Tracker
     from hydra_plugins.optuna_workers import SweepTrial
 
 
 STARTED = time.perf_counter()
-KEPT = Kept()
+MEMO = Memo()
 """What the trials of a sweep share in this process."""
 
 
@@ -52,9 +52,9 @@ def run(cfg: DictConfig, tracker: Tracker | None = None, **facts: Any) -> Outcom
     Args:
         cfg: As Hydra composed it.
         tracker: Another store than the configuration's.
-        **facts: More of the run's ``Origin``.
+        **facts: More of the run's ``Provenance``.
     """
-    settings, origin = hydra_app.settings_of(cfg), _origin(cfg, **facts)
+    settings, provenance = hydra_app.settings_of(cfg), _provenance(cfg, **facts)
     from catdog.cli import console, inputs
 
     progress = console.Console()
@@ -63,19 +63,19 @@ def run(cfg: DictConfig, tracker: Tracker | None = None, **facts: Any) -> Outcom
     experiment = _experiment()
     clock = experiment.Clock(started=STARTED)
     outcome: Outcome = experiment.run(
-        settings, manifest, weights, tracker, origin=origin, progress=progress, clock=clock
+        settings, manifest, weights, tracker, provenance=provenance, progress=progress, clock=clock
     )
     summarize(outcome, tracker.how_to_browse(outcome.run_id))
     return outcome
 
 
-def _origin(cfg: DictConfig, **facts: Any) -> Origin:
+def _provenance(cfg: DictConfig, **facts: Any) -> Provenance:
     from hydra.core.hydra_config import HydraConfig
 
-    from catdog.core.provenance import Origin
+    from catdog.core.provenance import Provenance
 
     job = HydraConfig.get()
-    return Origin(
+    return Provenance(
         overrides=tuple(overrides.absolute(override) for override in job.overrides.task),
         resolved=OmegaConf.to_yaml(cfg, resolve=True),
         hydra_dir=job.runtime.output_dir,
@@ -89,21 +89,23 @@ def _try(cfg: DictConfig, trial: SweepTrial) -> float:
     from catdog.study import trial_run
 
     started = time.perf_counter()
-    origin = _origin(cfg, kind="trial", label=trial_run.label(trial), tags=trial_run.tags(trial))
+    provenance = _provenance(
+        cfg, kind="trial", label=trial_run.label(trial), tags=trial_run.tags(trial)
+    )
     store = (cfg.tracking.uri, cfg.tracking.experiment)
-    tracker = KEPT.get("tracker", store, lambda: _tracker(*store))
+    tracker = MEMO.get("tracker", store, lambda: _tracker(*store))
     status = trial_run.Status(trial)
-    with trial_run.recorded(trial, tracker, origin):
+    with trial_run.recorded(trial, tracker, provenance):
         settings = hydra_app.settings_of(cfg)
-        manifest, weights = inputs.photos_and_weights(settings, status, KEPT)
-    experiment = KEPT.get("libraries", (), _settled)
+        manifest, weights = inputs.photos_and_weights(settings, status, MEMO)
+    experiment = MEMO.get("libraries", (), _settled)
     try:
         return experiment.run(
-            settings, manifest, weights, tracker, origin=origin, progress=status,
+            settings, manifest, weights, tracker, provenance=provenance, progress=status,
             watcher=trial_run.Reporter(trial, settings.objective),
-            clock=experiment.Clock(started=started), kept=KEPT,
+            clock=experiment.Clock(started=started), memo=MEMO,
         ).objective  # fmt: skip
-    except experiment.GivenUp as ended:
+    except experiment.Pruned as ended:
         from optuna import TrialPruned
 
         raise TrialPruned(str(ended)) from None
@@ -114,7 +116,7 @@ def preload(cfg: DictConfig) -> None:
     from catdog.core import runtime
 
     runtime.configure(cfg.threads)
-    KEPT.get("libraries", (), _settled)
+    MEMO.get("libraries", (), _settled)
 
 
 def _tracker(uri: str | None, experiment: str) -> Tracker:

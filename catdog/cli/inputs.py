@@ -6,7 +6,7 @@ from pathlib import Path
 
 from catdog import data
 from catdog.core import runtime
-from catdog.core.memo import Kept
+from catdog.core.memo import Memo
 from catdog.data.manifest import Manifest
 from catdog.models import pretrained
 from catdog.models.pretrained import Weights
@@ -14,13 +14,13 @@ from catdog.progress import Progress
 from catdog.settings import Settings
 
 
-def photos(settings: Settings, progress: Progress, kept: Kept | None = None) -> Manifest:
+def photos(settings: Settings, progress: Progress, memo: Memo | None = None) -> Manifest:
     """Find the photos; set the threads for what comes.
 
     Args:
         settings: All choices.
         progress: Hears of unpacking, drawing and checking.
-        kept: What earlier trials of this process found.
+        memo: What earlier trials of this process found.
 
     Raises:
         ConfigError: ``features.dir`` cannot be written.
@@ -29,7 +29,7 @@ def photos(settings: Settings, progress: Progress, kept: Kept | None = None) -> 
     runtime.configure(settings.threads)
     cache = Path(settings.features.dir).expanduser()
     data.require_writable(cache)
-    return (kept or Kept()).get(
+    return (memo or Memo()).get(
         "manifest",
         (repr(settings.data), cache),
         lambda: data.prepare(settings.data, cache, progress, settings.threads),
@@ -37,22 +37,22 @@ def photos(settings: Settings, progress: Progress, kept: Kept | None = None) -> 
 
 
 def photos_and_weights(
-    settings: Settings, progress: Progress, kept: Kept | None = None
+    settings: Settings, progress: Progress, memo: Memo | None = None
 ) -> tuple[Manifest, Weights]:
     """Find the photos, as ``photos`` does, and the backbone's weights.
 
     Args:
         settings: All choices.
         progress: Hears of unpacking, drawing, checking and downloads.
-        kept: What earlier trials of this process found.
+        memo: What earlier trials of this process found.
 
     Raises:
         ConfigError: there are no weights, or ``features.dir`` cannot be written.
         DataError: there are no usable photos.
     """
-    kept, choice = kept or Kept(), settings.backbone
-    manifest = photos(settings, progress, kept)
-    found = kept.get(
+    memo, choice = memo or Memo(), settings.backbone
+    manifest = photos(settings, progress, memo)
+    found = memo.get(
         "weights",
         (choice, settings.features.dir),
         lambda: pretrained.resolve(

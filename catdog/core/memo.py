@@ -16,7 +16,7 @@ MOST = 2
 """Values of one kind: a sweep over two heads swings between two prefixes; memory stays bounded."""
 
 
-class Kept:
+class Memo:
     """The last values of each kind, by what they were made from."""
 
     def __init__(self) -> None:

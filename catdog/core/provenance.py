@@ -25,7 +25,7 @@ ARITHMETIC = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_", "DNNL_")
 
 
 @dataclass(frozen=True)
-class Origin:
+class Provenance:
     """What is known about a run before it starts.
 
     Attributes:
@@ -59,7 +59,7 @@ class Commit:
     patch: str = ""
 
 
-def run_tags(source: Origin, state: Commit | None = None) -> dict[str, str]:
+def run_tags(source: Provenance, state: Commit | None = None) -> dict[str, str]:
     """Return the tags that a run is born with."""
     state = state or Commit()
     known = {

@@ -4,6 +4,9 @@
 is logged: ``run_report``, ``evaluation_report``, ``label_report``. Loads TensorFlow.
 """
 
-from catdog.experiment.runner import Clock, GivenUp, Outcome, run
+from catdog.experiment.runner import Clock, Outcome, Pruned, run
 
-__all__ = ["Clock", "GivenUp", "Outcome", "run"]
+GivenUp = Pruned
+"""Its name before the packages."""
+
+__all__ = ["Clock", "GivenUp", "Outcome", "Pruned", "run"]

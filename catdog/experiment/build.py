@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from catdog.core.memo import Kept
+from catdog.core.memo import Memo
 from catdog.data.manifest import Manifest, Photo
 from catdog.features import batches, extraction
 from catdog.features.extractor import Extractor
@@ -56,7 +56,7 @@ def second_stage(
     settings: Settings,
     manifest: Manifest,
     weights: Weights,
-    kept: Kept,
+    memo: Memo,
     head: keras.Model,
     progress: Progress,
 ) -> Stage:
@@ -68,11 +68,11 @@ def second_stage(
         settings: With ``backbone.unfreeze_from``.
         manifest: The photos.
         weights: The backbone's.
-        kept: What trials of one process share.
+        memo: What trials of one process share.
         head: From the first stage.
         progress: Hears of the extraction.
     """
-    cut = kept.get("cut", _key(settings, weights), lambda: _cut(settings, weights, kept))
+    cut = memo.get("cut", _key(settings, weights), lambda: _cut(settings, weights, memo))
     own = feeds(settings, manifest, cut.extractor, progress)
     keras.utils.set_random_seed(settings.seed)  # some networks drop paths
     suffix = backbone.unfrozen(cut.rest)
@@ -87,8 +87,8 @@ class _Cut:
     rest: keras.Model
 
 
-def _cut(settings: Settings, weights: Weights, kept: Kept) -> _Cut:
-    built, pooling = _backbone(settings, weights, kept), settings.head.pooling
+def _cut(settings: Settings, weights: Weights, memo: Memo) -> _Cut:
+    built, pooling = _backbone(settings, weights, memo), settings.head.pooling
     block = str(settings.backbone.block)
     before = backbone.boundary(built, block)
     prefix = backbone.prefix(built, pooling=pooling, cut=before)
@@ -101,15 +101,15 @@ def _cut(settings: Settings, weights: Weights, kept: Kept) -> _Cut:
     )
 
 
-def extractor(settings: Settings, weights: Weights, kept: Kept) -> Extractor:
+def extractor(settings: Settings, weights: Weights, memo: Memo) -> Extractor:
     """Return the whole backbone as a frozen prefix, which trials of one process share."""
 
     def make() -> Extractor:
-        built, pooling = _backbone(settings, weights, kept), settings.head.pooling
+        built, pooling = _backbone(settings, weights, memo), settings.head.pooling
         prefix = backbone.prefix(built, pooling=pooling)
         return _extracting(settings, built, prefix, {"cut": None, "pooling": pooling})
 
-    return kept.get("extractor", _key(settings, weights), make)
+    return memo.get("extractor", _key(settings, weights), make)
 
 
 def _key(settings: Settings, weights: Weights) -> Hashable:
@@ -121,10 +121,10 @@ def _key(settings: Settings, weights: Weights) -> Hashable:
     )  # fmt: skip
 
 
-def _backbone(settings: Settings, weights: Weights, kept: Kept) -> Backbone:
+def _backbone(settings: Settings, weights: Weights, memo: Memo) -> Backbone:
     """Build the network; the prefixes of both stages share it."""
     choice, key = settings.backbone, _key(settings, weights)
-    return kept.get(
+    return memo.get(
         "backbone",
         key,
         lambda: backbone.build(

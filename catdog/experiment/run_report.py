@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from catdog.core import provenance
-from catdog.core.provenance import Commit, Origin
+from catdog.core.provenance import Commit, Provenance
 from catdog.data.manifest import Manifest, Photo
 from catdog.evaluation.metrics import Scores, confusion, worst_mistakes, write_predictions
 from catdog.models.pretrained import Weights
@@ -54,7 +54,7 @@ def describe(
     settings: Settings,
     manifest: Manifest,
     weights: Weights,
-    source: Origin,
+    source: Provenance,
     state: Commit,
 ) -> None:
     """Log parameters, the data set's identity, configuration, environment and description."""
@@ -88,7 +88,7 @@ def conclude(
     run: Run,
     settings: Settings,
     manifest: Manifest,
-    source: Origin,
+    source: Provenance,
     fitted: Fitted,
     scores: Scores | None,
 ) -> None:
@@ -97,7 +97,7 @@ def conclude(
     best = f"loss {fitted.at_best('val/loss'):.4f}, accuracy {fitted.at_best('val/accuracy'):.4f}"
     result = f"best epoch {fitted.best_epoch} of {ran}; validation {best}; "
     if scores is None:
-        result += f"given up after epoch {ran}"
+        result += f"pruned after epoch {ran}"
     else:
         photos = manifest.counts["test"]
         result += f"test **accuracy {scores.accuracy:.4f}** of {photos:,} photos"
@@ -106,7 +106,7 @@ def conclude(
     run.tags({NOTE: _note(settings, manifest, source, result)})
 
 
-def _note(settings: Settings, manifest: Manifest, source: Origin, result: str) -> str:
+def _note(settings: Settings, manifest: Manifest, source: Provenance, result: str) -> str:
     """Return a description: question, data, result, command."""
     counts = manifest.counts
     splits = ", ".join(f"{count:,} {split}" for split, count in counts.items())

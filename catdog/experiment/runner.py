@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from catdog.core import paths
-from catdog.core.memo import Kept
-from catdog.core.provenance import Origin, commit, run_tags
+from catdog.core.memo import Memo
+from catdog.core.provenance import Provenance, commit, run_tags
 from catdog.data.manifest import Manifest
 from catdog.evaluation.metrics import Scores, score
 from catdog.experiment import build, run_report
@@ -32,7 +32,7 @@ from catdog.tracking.run import Run
 from catdog.training import fit, steps
 
 
-class GivenUp(Exception):
+class Pruned(Exception):
     """The watcher ended the training; the run is logged so far and FINISHED."""
 
 
@@ -85,11 +85,11 @@ def run(
     weights: Weights,
     tracker: Tracker,
     *,
-    origin: Origin | None = None,
+    provenance: Provenance | None = None,
     progress: Progress | None = None,
     watcher: Watcher | None = None,
     clock: Clock | None = None,
-    kept: Kept | None = None,
+    memo: Memo | None = None,
 ) -> Outcome:
     """Run one experiment and log it.
 
@@ -98,33 +98,33 @@ def run(
         manifest: The photos, from ``data.prepare``.
         weights: The backbone's, from ``weights.resolve``.
         tracker: The MLflow store.
-        origin: The command that led here.
+        provenance: The command that led here.
         progress: Hears of extraction, LR test and epochs.
         watcher: Hears of the run's start, epochs and result, and may give the training up.
         clock: Started earlier to include start-up in the total.
-        kept: What earlier runs of this process left.
+        memo: What earlier runs of this process left.
 
     Raises:
         ConfigError: features do not fit the store's disk or dtype.
         DataError: a photo changed while it was used.
-        GivenUp: the watcher ended the training.
+        Pruned: the watcher ended the training.
     """
-    origin, progress, clock = origin or Origin(), progress or Progress(), clock or Clock()
-    watcher, kept = watcher or Watcher(), kept or Kept()
+    provenance, progress = provenance or Provenance(), progress or Progress()
+    watcher, clock, memo = watcher or Watcher(), clock or Clock(), memo or Memo()
     clock.seconds["startup"] = clock.total()
-    state = kept.get("commit", (), lambda: commit(paths.root()))
-    name, tags = run_report.run_name(settings), run_tags(origin, state)
-    with _tracked(tracker, f"{origin.label} {name}".strip(), tags, watcher) as run:
+    state = memo.get("commit", (), lambda: commit(paths.root()))
+    name, tags = run_report.run_name(settings), run_tags(provenance, state)
+    with _tracked(tracker, f"{provenance.label} {name}".strip(), tags, watcher) as run:
         with clock.stage("logging"):
-            run_report.describe(run, settings, manifest, weights, origin, state)
+            run_report.describe(run, settings, manifest, weights, provenance, state)
         with clock.stage("build"):
-            extractor = build.extractor(settings, weights, kept)
+            extractor = build.extractor(settings, weights, memo)
         with clock.stage("features"):
             feeds = build.feeds(settings, manifest, extractor, progress)
         with clock.stage("build"):
             stage = build.first_stage(settings, manifest, extractor, feeds)
         work = _Work(
-            run, settings, manifest, weights, stage, origin, progress, watcher, clock, kept
+            run, settings, manifest, weights, stage, provenance, progress, watcher, clock, memo
         )
         suggestions = work.test_rates()
         fitted = work.train()
@@ -148,7 +148,7 @@ def _tracked(
     try:
         watcher.on_start(run.run_id, tracker.shown_uri)
         yield run
-    except GivenUp:
+    except Pruned:
         run.end("FINISHED")
         run.tags(watcher.end_tags("PRUNED"))
         raise
@@ -169,14 +169,15 @@ class _Work:
     manifest: Manifest
     weights: Weights
     stage: build.Stage
-    origin: Origin
+    provenance: Provenance
     progress: Progress
     watcher: Watcher
     clock: Clock
-    kept: Kept
+    memo: Memo
 
     def __post_init__(self) -> None:
-        self.html = self.origin.kind == "run"  # a sweep's trials leave out the 4 MB HTML pages
+        # a sweep's trials leave out the 4 MB HTML pages
+        self.html = self.provenance.kind == "run"
 
     def test_rates(self) -> dict[str, float]:
         """Run the LR range test, if it is on, and take its suggestion, if one is asked for."""
@@ -200,14 +201,14 @@ class _Work:
         settings = self.settings
         with self.clock.stage("fit"):
             fitted = self._fit("Training", settings.optimizer.lr, settings.trainer.epochs)
-        if settings.finetune.epochs and not fitted.given_up:
+        if settings.finetune.epochs and not fitted.pruned:
             fitted = self._finetune(fitted)
         with self.clock.stage("logging"):
             run_report.training(self.run, fitted, html=self.html)
-        if fitted.given_up:
+        if fitted.pruned:
             self.conclude(fitted, None)
             run_report.totals(self.run, self.clock.seconds, self.clock.total())
-            raise GivenUp(f"after epoch {len(fitted.history['lr'])}")
+            raise Pruned(f"after epoch {len(fitted.history['lr'])}")
         return fitted
 
     def _finetune(self, fitted: fit.Fitted) -> fit.Fitted:
@@ -216,12 +217,12 @@ class _Work:
         first.feeds.clear()  # both stages' features would be twice features.ram_mb
         with self.clock.stage("features"):
             self.stage = build.second_stage(
-                settings, manifest, self.weights, self.kept, first.head, self.progress
+                settings, manifest, self.weights, self.memo, first.head, self.progress
             )
         choice, ran = settings.finetune, len(fitted.history["lr"])
         with self.clock.stage("fit"):
             fitted = self._fit("Fine-tuning", choice.lr, choice.epochs, after=fitted)
-        if fitted.best_epoch <= ran and not fitted.given_up:
+        if fitted.best_epoch <= ran and not fitted.pruned:
             # scored and saved as it was validated, without the cut
             with self.clock.stage("features"):
                 feeds = build.feeds(settings, manifest, first.extractor, self.progress)
@@ -259,7 +260,7 @@ class _Work:
         """Describe the result in a line."""
         with self.clock.stage("logging"):
             run_report.conclude(
-                self.run, self.settings, self.manifest, self.origin, fitted, scores
+                self.run, self.settings, self.manifest, self.provenance, fitted, scores
             )
 
     def evaluate(self) -> Scores:
@@ -279,7 +280,7 @@ class _Work:
         """Save the end-to-end model, and log it if that is wanted."""
         stage, source = self.stage, self.stage.extractor
         wanted = self.settings.tracking.log_model
-        log_it = wanted == "always" or (wanted == "auto" and self.origin.kind == "run")
+        log_it = wanted == "always" or (wanted == "auto" and self.provenance.kind == "run")
         with (
             self.clock.stage("model"),
             end_to_end.stitched(

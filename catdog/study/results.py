@@ -103,7 +103,7 @@ class Result:
         html.lr_vs_loss_html(place / "lr_vs_loss.html", **shown)
 
     def _winner(self, trial: Any) -> winner.Winner:
-        from catdog.core.provenance import Origin
+        from catdog.core.provenance import Provenance
 
         twin = trial.user_attrs.get("duplicate_of")
         ran = trial if twin is None else self._trials[twin]
@@ -113,7 +113,7 @@ class Result:
             run_id=ran.user_attrs.get(names.RUN_ID, ""),
             values=trial.values,
             params=dict(trial.params),
-            command=Origin(overrides=overrides).command,
+            command=Provenance(overrides=overrides).command,
             overrides=overrides,
         )
 

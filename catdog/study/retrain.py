@@ -17,7 +17,7 @@ from typing import Any
 
 from catdog.cli import console
 from catdog.cli.overrides import key_of
-from catdog.core.provenance import Origin
+from catdog.core.provenance import Provenance
 from catdog.errors import CatdogError, ConfigError
 from catdog.study.winner import parent_of
 from catdog.tracking import Tracker, model_lookup, names, past_run
@@ -97,7 +97,7 @@ def best_of(name: str, tracker: Tracker, count: int, seeds: int, dry_run: bool) 
     for run in ranked:
         words = [_words(run, tracker, seed) for seed in range(seeds)]
         for one in words:
-            say(f"training: {Origin(overrides=one).command}")
+            say(f"training: {Provenance(overrides=one).command}")
         if not dry_run:
             again.append(_train(run, words, metric, tracker))
     if dry_run:
@@ -146,7 +146,7 @@ def _train(run: Any, words: Sequence[list[str]], metric: str, tracker: Tracker) 
 
 def _one(overrides: list[str], tracker: Tracker) -> Any:
     """Train in a process of its own, as a person would, and return the run."""
-    asked = {"catdog.command": Origin(overrides=overrides).command}
+    asked = {"catdog.command": Provenance(overrides=overrides).command}
     before = {run.run_id for run in tracker.find(asked)}
     ran = subprocess.run(
         [sys.executable, "-m", "catdog.train", *overrides],

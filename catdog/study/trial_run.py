@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from catdog.core.provenance import Origin, run_tags
+from catdog.core.provenance import Provenance, run_tags
 from catdog.errors import ConfigError
 from catdog.progress import Advance, Progress, Watcher
 from catdog.settings import Objective
@@ -35,12 +35,12 @@ def label(trial: SweepTrial) -> str:
 
 
 @contextmanager
-def recorded(trial: SweepTrial, tracker: Tracker, origin: Origin) -> Iterator[None]:
+def recorded(trial: SweepTrial, tracker: Tracker, provenance: Provenance) -> Iterator[None]:
     """Give an error that comes before the run a run to be seen in."""
     try:
         yield
     except Exception:
-        run = tracker.start(f"{origin.label} not started", run_tags(origin))
+        run = tracker.start(f"{provenance.label} not started", run_tags(provenance))
         tie(trial, run.run_id, tracker.shown_uri)
         with run.folder("error") as place:
             (place / "traceback.txt").write_text(traceback.format_exc())

@@ -23,14 +23,14 @@ class Fitted:
         history: Each of ``METRICS`` by epoch.
         best_epoch: The epoch (from 1) whose weights the model now has; ties go to the earlier.
         stopped_early: Whether patience ran out, in any stage.
-        given_up: Whether ``on_epoch`` ended it.
+        pruned: Whether ``on_epoch`` ended it.
         first_stage: Epochs of the stage before, if this is the second; else 0.
     """
 
     history: dict[str, list[float]]
     best_epoch: int
     stopped_early: bool
-    given_up: bool = False
+    pruned: bool = False
     first_stage: int = 0
 
     def at_best(self, metric: str) -> float:
@@ -93,7 +93,7 @@ def fit(
     ran = len(history["lr"])
     kept, best_epoch = (after.at_best(monitor), after.best_epoch) if after else (math.nan, 0)
     best_weights = steps.model.get_weights() if after else None
-    best, stuck, stopped, given_up = math.nan, 0, False, False
+    best, stuck, stopped, pruned = math.nan, 0, False, False
     for epoch in range(ran + 1, ran + epochs + 1):
         metrics = _epoch(steps, train, rng)
         steps.swap_averages()
@@ -109,16 +109,16 @@ def fit(
         steps.swap_averages()
         for name in METRICS:
             history[name].append(metrics[name])
-        given_up = on_epoch(epoch, metrics)
+        pruned = on_epoch(epoch, metrics)
         if plateau and stuck and stuck % plateau.patience == 0:
             lower = max(metrics["lr"] * plateau.factor, plateau.least)
             steps.optimizer.learning_rate = lower
         stopped = patience is not None and stuck >= patience and epoch < ran + epochs
-        if stopped or given_up:
+        if stopped or pruned:
             break
     steps.model.set_weights(best_weights)
     early = stopped or (after is not None and after.stopped_early)
-    return Fitted(history, best_epoch, early, given_up, first_stage=ran)
+    return Fitted(history, best_epoch, early, pruned, first_stage=ran)
 
 
 def _epoch(steps: Steps, train: Feed, rng: np.random.Generator) -> dict[str, float]:

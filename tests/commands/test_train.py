@@ -234,12 +234,12 @@ Ask = Callable[..., tuple[Run, Any]]
 def ask(lab: Lab, first: Run) -> Ask:
     """Run in this process; return (run, outcome)."""
     from catdog import experiment, tracking
-    from catdog.core.provenance import Origin
+    from catdog.core.provenance import Provenance
 
     def run(**changed: object) -> tuple[Run, Any]:
         parts = lab.parts(lr_range__enabled="false", tracking__log_model="never", **changed)
         tracker = tracking.Tracker(uri=lab.uri, experiment="variants", root=lab.folder)
-        outcome = experiment.run(*parts, tracker, origin=Origin(kind="trial"))
+        outcome = experiment.run(*parts, tracker, provenance=Provenance(kind="trial"))
         return Run(tracker.client, tracker.client.get_run(outcome.run_id)), outcome
 
     return run

@@ -386,7 +386,7 @@ def test_studies_are_gathered_while_they_grow(tmp_path: Path) -> None:
 
 @pytest.mark.tensorflow
 def test_a_training_that_was_given_up_is_described(lab: Lab, tracker: Any) -> None:
-    from catdog.core.provenance import Origin
+    from catdog.core.provenance import Provenance
     from catdog.experiment import run_report
     from catdog.tracking import names
     from catdog.training.fit import Fitted
@@ -395,12 +395,12 @@ def test_a_training_that_was_given_up_is_described(lab: Lab, tracker: Any) -> No
     tags = {"optuna.study": "heads", "optuna.trial": "4"}
     history = {"lr": [0.1, 0.1], "val/loss": [0.5, 0.75], "val/accuracy": [0.75, 0.5]}
     run = tracker.start("trial 4", {})
-    fitted = Fitted(history, best_epoch=1, stopped_early=False, given_up=True)
-    run_report.conclude(run, settings, manifest, Origin(tags=tags), fitted, None)
+    fitted = Fitted(history, best_epoch=1, stopped_early=False, pruned=True)
+    run_report.conclude(run, settings, manifest, Provenance(tags=tags), fitted, None)
     run.end("FINISHED")
     question, data, result, *_, command, _ = tracker.know(run.run_id).tags[names.NOTE].split("\n")
     assert question.startswith("**Question**: how good is mobilenet_v2 linear adam lr=3e-3, trial")
     assert question.rstrip().endswith("trial 4 of study heads?")
     assert data.startswith("**Data**: folder, 81 photos of 2 classes: ")
-    assert "validation loss 0.5000, accuracy 0.7500; given up after epoch 2; at the" in result
+    assert "validation loss 0.5000, accuracy 0.7500; pruned after epoch 2; at the" in result
     assert command == "    python -m catdog.train"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catdog.core.memo import MOST, Kept
+from catdog.core.memo import MOST, Memo
 
 
 class Thing:
@@ -20,8 +20,8 @@ class Thing:
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, MOST + 1)), max_size=40))
 def test_the_last_used_values_of_each_kind_are_kept_and_no_more(asked: list) -> None:
-    kept, used, alive = (
-        Kept(),
+    memo, used, alive = (
+        Memo(),
         {"a": [], "b": []},
         {"a": weakref.WeakSet(), "b": weakref.WeakSet()},
     )
@@ -34,7 +34,7 @@ def test_the_last_used_values_of_each_kind_are_kept_and_no_more(asked: list) -> 
             alive[kind].add(made[0])
             return made[0]
 
-        assert kept.get(kind, key, make).key == key
+        assert memo.get(kind, key, make).key == key
         assert bool(made) == (key not in used[kind])
         used[kind] = [*(k for k in used[kind] if k != key), key][-MOST:]
         made.clear()
@@ -43,22 +43,22 @@ def test_the_last_used_values_of_each_kind_are_kept_and_no_more(asked: list) -> 
 
 @pytest.mark.parametrize("value", [None, 0, "", [], 5])
 def test_any_value_is_made_once(value: object) -> None:
-    kept, calls = Kept(), []
+    memo, calls = Memo(), []
     for _ in range(3):
-        assert kept.get("kind", (), lambda: calls.append(1) or value) is value
+        assert memo.get("kind", (), lambda: calls.append(1) or value) is value
     assert len(calls) == 1
 
 
 def test_an_error_passes_and_the_value_is_made_the_next_time() -> None:
-    kept = Kept()
+    memo = Memo()
     with pytest.raises(ZeroDivisionError):
-        kept.get("kind", 1, lambda: 1 // 0)
-    assert kept.get("kind", 1, lambda: "made") == "made"
+        memo.get("kind", 1, lambda: 1 // 0)
+    assert memo.get("kind", 1, lambda: "made") == "made"
 
 
 def test_kinds_have_nothing_in_common() -> None:
-    kept = Kept()
+    memo = Memo()
     for kind in "abc":
-        kept.get(kind, "key", lambda kind=kind: kind)
-    assert [kept.get(kind, "key", lambda: "again") for kind in "abc"] == ["a", "b", "c"]
-    assert Kept().get("a", "key", lambda: "own") == "own"
+        memo.get(kind, "key", lambda kind=kind: kind)
+    assert [memo.get(kind, "key", lambda: "again") for kind in "abc"] == ["a", "b", "c"]
+    assert Memo().get("a", "key", lambda: "own") == "own"

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catdog.core.provenance import Commit, Origin, commit, environment, run_tags
+from catdog.core.provenance import Commit, Provenance, commit, environment, run_tags
 
 
 def git(folder: Path, *words: str, stdin: str | None = None) -> str:
@@ -115,7 +115,7 @@ def test_a_hook_of_another_repository_does_not_mislead(
     ],
 )
 def test_the_command_can_be_pasted_into_a_shell(overrides: tuple[str, ...]) -> None:
-    command = Origin(overrides).command
+    command = Provenance(overrides).command
     assert shlex.split(command) == ["python", "-m", "catdog.train", *overrides]
     shell = f"python() {{ printf '%s\\0' \"$@\"; }}; {command}"
     said = subprocess.run(["sh", "-c", shell], capture_output=True).stdout.decode()
@@ -125,7 +125,7 @@ def test_the_command_can_be_pasted_into_a_shell(overrides: tuple[str, ...]) -> N
 @settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), max_size=5))
 def test_any_overrides_come_back_from_the_command(overrides: list[str]) -> None:
-    assert shlex.split(Origin(overrides).command)[3:] == overrides
+    assert shlex.split(Provenance(overrides).command)[3:] == overrides
 
 
 def test_the_environment_lists_every_distribution_pinned() -> None:
@@ -152,4 +152,4 @@ def test_threads_are_those_that_tensorflow_takes(
 ) -> None:
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", told)
     wanted = used or len(os.sched_getaffinity(0))
-    assert run_tags(Origin())["catdog.threads"] == str(wanted)
+    assert run_tags(Provenance())["catdog.threads"] == str(wanted)

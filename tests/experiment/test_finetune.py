@@ -35,12 +35,12 @@ Ask = Callable[..., tuple[Run, Any]]
 def ask(lab: Lab, tracker: Any) -> Ask:
     """Run two stages in this process; return (run, outcome)."""
     from catdog import experiment
-    from catdog.core.provenance import Origin
+    from catdog.core.provenance import Provenance
 
-    def run(*, kept: Any = None, watcher: Any = None, **changed: object) -> tuple[Run, Any]:
+    def run(*, memo: Any = None, watcher: Any = None, **changed: object) -> tuple[Run, Any]:
         parts = lab.parts(**{**TWO, "features__dir": cache(lab), **changed})
         outcome = experiment.run(
-            *parts, tracker, origin=Origin(kind="trial"), kept=kept, watcher=watcher
+            *parts, tracker, provenance=Provenance(kind="trial"), memo=memo, watcher=watcher
         )
         return Run(tracker.client, tracker.client.get_run(outcome.run_id)), outcome
 
@@ -134,13 +134,13 @@ def test_streaming_gives_what_the_cut_gives(ask: Ask) -> None:
 
 
 def test_a_trial_leaves_nothing_to_the_next(ask: Ask, lab: Lab) -> None:
-    from catdog.core.memo import Kept
+    from catdog.core.memo import Memo
 
-    kept = Kept()
-    first, _ = ask(kept=kept)
+    memo = Memo()
+    first, _ = ask(memo=memo)
     stamps = stamps_of(lab)
-    other, _ = ask(kept=kept, finetune__lr=1e-2)
-    second, _ = ask(kept=kept, backbone__unfreeze_from="block_13_expand")
+    other, _ = ask(memo=memo, finetune__lr=1e-2)
+    second, _ = ask(memo=memo, backbone__unfreeze_from="block_13_expand")
     assert second.results() == first.results()
     assert other.results() != first.results()
     assert stamps_of(lab) == stamps
@@ -180,10 +180,10 @@ def test_both_flips_with_views_a_schedule_and_averages(ask: Ask, lab: Lab) -> No
 
 @pytest.mark.parametrize("most", [1, 3])
 def test_either_stage_may_be_given_up(ask: Ask, most: int) -> None:
-    from catdog.experiment import GivenUp
+    from catdog.experiment import Pruned
 
     listener = Listener(most)
-    with pytest.raises(GivenUp, match=f"after epoch {most}"):
+    with pytest.raises(Pruned, match=f"after epoch {most}"):
         ask(watcher=listener.watcher)
     assert listener.heard == list(range(1, most + 1))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from catdog.core.provenance import Origin
+from catdog.core.provenance import Provenance
 from catdog.errors import ConfigError, DataError
 from catdog.settings import Objective
 from catdog.study import trial_run
@@ -150,8 +150,8 @@ def test_the_trial_and_its_folder_name_the_run(sweep: Sweep) -> None:
     }
 
 
-def origin(sweep: Sweep) -> Origin:
-    return Origin(
+def origin(sweep: Sweep) -> Provenance:
+    return Provenance(
         overrides=("optimizer.lr=0.001",), hydra_dir=str(sweep.trial.directory), kind="trial",
         label=trial_run.label(sweep.trial), tags=trial_run.tags(sweep.trial),
     )  # fmt: skip

@@ -86,7 +86,7 @@ def test_a_pruned_run_is_compared_with_a_whole_one(first: Run, lab: Lab) -> None
             return {"optuna.state": state}
 
     tracker = tracking.Tracker(uri=lab.uri, experiment="pruned", root=lab.folder)
-    with pytest.raises(experiment.GivenUp):
+    with pytest.raises(experiment.Pruned):
         experiment.run(*lab.parts(), tracker, watcher=Pruning())
     (pruned,) = tracker.find({"optuna.state": "PRUNED"})
     then, now = (compare.read(tracker, run_id) for run_id in (pruned.run_id, first.id))

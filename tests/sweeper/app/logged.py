@@ -7,11 +7,11 @@ from omegaconf import DictConfig
 
 from catdog import tracking
 from catdog.core import paths
-from catdog.core.memo import Kept
+from catdog.core.memo import Memo
 from catdog.tracking import names, owners
 from hydra_plugins.optuna_workers import current_trial
 
-KEPT = Kept()
+MEMO = Memo()
 EPOCHS = 5
 
 
@@ -21,7 +21,7 @@ def main(cfg: DictConfig) -> float:
     trial = current_trial()
     assert trial is not None
     uri = cfg.tracking.uri
-    tracker = KEPT.get(
+    tracker = MEMO.get(
         "tracker", uri, lambda: tracking.Tracker(uri=uri, experiment="catdog", root=paths.root())
     )
     tags = names.child_tags(trial.shared, trial.study_name, trial.number)
