@@ -13,10 +13,11 @@ PEERS := .venv-peers/.installed
 .PHONY: train sweep test check lint kill-test bench bench-quick clean
 .DEFAULT_GOAL := train
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml plugins/hydra_optuna_workers/pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
+	  --editable plugins/hydra_optuna_workers --editable '.[$(EXTRAS)]'
 	-$(BIN)/python -m catdog.weights
 	touch $@
 

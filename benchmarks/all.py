@@ -21,7 +21,8 @@ from pathlib import Path
 
 import psutil
 
-from catdog import demo, origin, paths
+from catdog.core import paths, provenance
+from catdog.data import demo
 
 HERE = Path(__file__).parent
 DATA = paths.root().parent / "shared" / "data"
@@ -96,10 +97,10 @@ def run(words: Sequence[str]) -> tuple[str, float, int]:
 
 def heading(*, quick: bool) -> str:
     """Return where and when it was measured."""
-    system = origin.environment().splitlines()[0].removeprefix("# ")
+    system = provenance.environment().splitlines()[0].removeprefix("# ")
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in LIBRARIES)
     memory = psutil.virtual_memory().total / 2**30
-    commit = origin.commit(paths.root())
+    commit = provenance.commit(paths.root())
     state = f"{commit.sha[:8]}{' with uncommitted changes' if commit.dirty else ''}"
     day = datetime.datetime.now(tz=datetime.timezone.utc).date()
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())

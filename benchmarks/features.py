@@ -28,18 +28,24 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from catdog import runtime
+from catdog.core import runtime
 
 runtime.configure(None)
 runtime.load_tensorflow()
 
-import tensorflow as tf  # noqa: E402
+import tensorflow as tf
 
-from catdog import backbone, data, features, pipeline  # noqa: E402
-from catdog.manifest import Manifest, Photo  # noqa: E402
-from catdog.progress import Progress  # noqa: E402
-from catdog.settings import Data  # noqa: E402
-from catdog.weights import Weights  # noqa: E402
+from catdog import data
+from catdog.data.manifest import Manifest, Photo
+from catdog.features import (
+    batches,
+    extraction,
+)
+from catdog.features.extractor import Extractor
+from catdog.models import backbone
+from catdog.models.pretrained import Weights
+from catdog.progress import Progress
+from catdog.settings import Data
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared/data/dogs-vs-cats-2k-native.zip"
 TARGET = 0.85
@@ -64,7 +70,7 @@ def index(options: argparse.Namespace, cache: Path) -> tuple[Manifest, float]:
     return data.prepare(choice, cache, Progress()), time.perf_counter() - start
 
 
-def build(image_size: int, batch_size: int) -> features.Extractor:
+def build(image_size: int, batch_size: int) -> Extractor:
     """Build MobileNetV2 up to its pooled features."""
     network = backbone.build(
         "mobilenet_v2",
@@ -73,9 +79,9 @@ def build(image_size: int, batch_size: int) -> features.Extractor:
         weights=Weights("none", "", None, ""),
         seed=0,
     )
-    return features.Extractor(
+    return Extractor(
         backbone.prefix(network, pooling="avg"),
-        pipeline.preprocessing(image_size, "squash", network.scaling),
+        batches.preprocessing(image_size, "squash", network.scaling),
         {"benchmark": True},
         "float16",
         batch_size,
@@ -85,20 +91,20 @@ def build(image_size: int, batch_size: int) -> features.Extractor:
 class Catdog:
     """An extraction into a store that is empty."""
 
-    def __init__(self, extractor: features.Extractor) -> None:
+    def __init__(self, extractor: Extractor) -> None:
         self._extractor = extractor
 
     def run(self, photos: Sequence[Photo]) -> None:
         """Fill a store in a new folder."""
         with tempfile.TemporaryDirectory(prefix="catdog-benchmark-") as folder:
-            held = features.ensure(Path(folder), self._extractor, photos, progress=Progress())
+            held = extraction.ensure(Path(folder), self._extractor, photos, progress=Progress())
             assert len(held.labels) == len(photos)
 
 
 class Bare:
     """The least code that computes the same features."""
 
-    def __init__(self, extractor: features.Extractor) -> None:
+    def __init__(self, extractor: Extractor) -> None:
         side, self._batch_size = extractor.prefix.input_shape[1], extractor.batch_size
         self._side = side
         self._compute = tf.function(

@@ -27,21 +27,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from catdog import runtime
+from catdog.core import runtime
 
 runtime.configure(None)
 runtime.load_tensorflow()
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import keras
+import numpy as np
+import tensorflow as tf
 
-from catdog import head  # noqa: E402
-from catdog.features import FeatureSet  # noqa: E402
-from catdog.feed import Resident  # noqa: E402
-from catdog.fit import fit  # noqa: E402
-from catdog.loop import Steps  # noqa: E402
-from catdog.store import Store  # noqa: E402
+from catdog.features.extraction import FeatureSet
+from catdog.features.feeds import Resident
+from catdog.features.store import Store
+from catdog.models import head
+from catdog.training.fit import fit
+from catdog.training.steps import Steps
 
 WIDTH, BATCH_SIZE, LEARNING_RATE = 1280, 64, 1e-3
 TARGET = 1.3

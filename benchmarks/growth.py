@@ -25,7 +25,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from catdog import command, weights
+from catdog.cli.overrides import absolute
+from catdog.models import pretrained
 
 APP = Path(__file__).with_name("growth_app.py")
 STAGES = ("features", "lr_range", "fit", "overhead", "total")
@@ -100,8 +101,8 @@ def main() -> None:
     """Measure and print the tables."""
     asked = arguments()
     # the file itself: from an empty store each run would fetch it
-    found = weights.resolve("mobilenet_v2", cache_dir=Path("~/.cache/catdog").expanduser())
-    known = [f"backbone.weights={found.path}", *map(command.absolute, asked.overrides)]
+    found = pretrained.resolve("mobilenet_v2", cache_dir=Path("~/.cache/catdog").expanduser())
+    known = [f"backbone.weights={found.path}", *map(absolute, asked.overrides)]
     with tempfile.TemporaryDirectory(prefix="catdog-benchmark-") as name:
         photos(Path(name), asked.per_class, known)
         invented(Path(name), asked.invented)

@@ -14,34 +14,35 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from catdog import runtime
+from catdog.core import runtime
 
 runtime.configure(None)
 runtime.load_tensorflow()
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
+import keras
+import numpy as np
 
-from catdog import head, manifest  # noqa: E402
-from catdog.features import FeatureSet  # noqa: E402
-from catdog.feed import Resident, Streamed  # noqa: E402
-from catdog.fit import fit  # noqa: E402
-from catdog.loop import Steps  # noqa: E402
-from catdog.manifest import Manifest, Photo  # noqa: E402
-from catdog.photos import Found, Verdict  # noqa: E402
-from catdog.store import Store  # noqa: E402
+from catdog.data import split
+from catdog.data.manifest import Manifest, Photo
+from catdog.data.scan import Found, Verdict
+from catdog.features.extraction import FeatureSet
+from catdog.features.feeds import Resident, Streamed
+from catdog.features.store import Store
+from catdog.models import head
+from catdog.training.fit import fit
+from catdog.training.steps import Steps
 
 WIDTH, EPOCHS, PUT_ROWS = 1280, 5, 4096
 Feed = Resident | Streamed
 T = TypeVar("T")
 
 
-def split(count: int) -> Manifest:
+def invent(count: int) -> Manifest:
     """Return what ``manifest.build`` makes of as many photos, with its digest computed."""
     root = Path("/photos")
     found = [Found(f"{root}/{i}.jpg", "cat" if i % 2 else "dog", None) for i in range(count)]
     verdicts = [Verdict(hashlib.sha256(str(i).encode()).hexdigest(), 1000) for i in range(count)]
-    made = manifest.build(
+    made = split.build(
         root, found, verdicts, [item.path for item in found],
         val_fraction=0.1, test_fraction=0.1, split_seed=0,
     )  # fmt: skip
@@ -90,7 +91,7 @@ def timed(work: Callable[[], T]) -> tuple[float, T]:
 def main(count: int, ram_mb: int) -> None:
     """Measure and print."""
     seconds = {}
-    seconds["manifest"], made = timed(lambda: split(count))
+    seconds["manifest"], made = timed(lambda: invent(count))
     parts = [made.of("train"), made.of("val")]
     with tempfile.TemporaryDirectory(prefix="catdog-benchmark-") as name:
         store = Store(Path(name), (WIDTH,), "float16")

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from catdog import command, paths, prepare, runtime
-from catdog.manifest import Manifest
+from catdog.cli import hydra_app, inputs
+from catdog.core import paths, runtime
+from catdog.data.manifest import Manifest
+from catdog.models.pretrained import Weights
 from catdog.progress import Progress
 from catdog.settings import Settings
-from catdog.weights import Weights
 
 SCRIPTS = Path(__file__).with_name("peers")
 LR, DROPOUT = "tag(log,interval(1e-5,1e-1))", "interval(0,0.7)"
@@ -113,7 +114,7 @@ class Bench:
 def set_up(folder: Path, asked: argparse.Namespace) -> Bench:
     """Check the photos and write the weights; the cold search does the former again."""
     settings = compose(asked.overrides)
-    manifest, found = prepare.photos_and_weights(settings, Progress())
+    manifest, found = inputs.photos_and_weights(settings, Progress())
     bench = Bench(folder, asked, manifest, keras_weights(found, folder / "mobilenet.weights.h5"))
     lay_out(bench)
     return bench
@@ -124,13 +125,13 @@ def compose(overrides: Sequence[str]) -> Settings:
     from hydra import compose, initialize_config_dir
 
     with initialize_config_dir(str(paths.configs()), version_base="1.3"):
-        return command.settings_of(compose("train", overrides=list(overrides)))
+        return hydra_app.settings_of(compose("train", overrides=list(overrides)))
 
 
 def keras_weights(found: Weights, file: Path) -> Path:
     """Write the backbone's weights as ``keras.applications`` reads them."""
     runtime.load_tensorflow()
-    from catdog import backbone
+    from catdog.models import backbone
 
     network = backbone.build("mobilenet_v2", image_size=224, alpha=1.0, weights=found, seed=0)
     network.model.save_weights(file)

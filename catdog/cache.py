@@ -6,12 +6,25 @@ import argparse
 import re
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from catdog import command, shelf
+from rich.console import Console as RichConsole
+from rich.table import Table
+from rich.text import Text
+
+from catdog.cli import hydra_app
 from catdog.errors import CatdogError, ConfigError
 from catdog.settings import Features
-from catdog.shelf import Item
+from catdog.system import cache_contents
+from catdog.system.cache_contents import Item
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from catdog.system.cache_contents import Item
+
 
 UNITS = {"h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -26,7 +39,7 @@ def main() -> None:
     asked = _parse(sys.argv[1:])
     root = Path(asked.dir).expanduser()
     try:
-        with command.one_message():
+        with hydra_app.one_message():
             if root.is_dir():
                 _prune(root, asked) if asked.what else _list(root)
             elif asked.dir == Features().dir:
@@ -34,7 +47,7 @@ def main() -> None:
             else:
                 raise ConfigError("--dir", asked.dir, "there is no such folder")
     except KeyboardInterrupt:
-        command.leave("interrupted", 130)
+        hydra_app.leave("interrupted", 130)
 
 
 def _parse(words: list[str]) -> argparse.Namespace:
@@ -51,7 +64,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
     which.add_argument(
         "--older-than", type=_seconds, metavar="30d", help="not used for 30 days; 12h, 4w"
     )
-    add("--kind", choices=shelf.KINDS, help="only these")
+    add("--kind", choices=cache_contents.KINDS, help="only these")
     add("--dry-run", action="store_true", help="only say what would be removed")
     add("--yes", action="store_true", help="do not ask")
     return parser.parse_args(words)
@@ -64,16 +77,15 @@ def _seconds(text: str) -> float:
 
 
 def _list(root: Path) -> None:
-    from catdog import console
 
-    items = shelf.items(root)
-    console.list_cache(root, items, shelf.others(root, items))
+    items = cache_contents.items(root)
+    list_cache(root, items, cache_contents.others(root, items))
 
 
 def _prune(root: Path, asked: argparse.Namespace) -> None:
     before = time.time() - (asked.older_than or 0)
     chosen = [
-        item for item in shelf.items(root)
+        item for item in cache_contents.items(root)
         if (asked.all or item.used < before) and asked.kind in (None, item.kind)
     ]  # fmt: skip
     if not chosen:
@@ -85,7 +97,7 @@ def _prune(root: Path, asked: argparse.Namespace) -> None:
     elif asked.yes or _confirmed(root, chosen):
         _remove(root, chosen)
     if not asked.dry_run:
-        shelf.sweep_up(root)
+        cache_contents.sweep_up(root)
 
 
 def _confirmed(root: Path, chosen: list[Item]) -> bool:
@@ -104,8 +116,8 @@ def _remove(root: Path, chosen: list[Item]) -> None:
     removed, failed = [], 0
     for item in chosen:
         try:
-            shelf.remove(root, item)
-        except shelf.InUse as reason:
+            cache_contents.remove(root, item)
+        except cache_contents.InUse as reason:
             print(f"kept    {_named(root, item)}: {reason}")
         except FileNotFoundError:
             continue  # another process has removed it
@@ -121,12 +133,33 @@ def _remove(root: Path, chosen: list[Item]) -> None:
 
 
 def _named(root: Path, item: Item) -> str:
-    return f"{item.path.relative_to(root)} ({item.about}; {shelf.bytes_text(item.size)})"
+    return f"{item.path.relative_to(root)} ({item.about}; {cache_contents.bytes_text(item.size)})"
 
 
 def _total(some: list[Item]) -> str:
     things = f"{len(some)} thing{'' if len(some) == 1 else 's'}"
-    return f"{things}, {shelf.bytes_text(sum(item.size for item in some))},"
+    return f"{things}, {cache_contents.bytes_text(sum(item.size for item in some))},"
+
+
+def list_cache(root: Path, items: Sequence[Item], others: Sequence[str]) -> None:
+    """Print what lies in the cache, and what lies there that is not catdog's."""
+    from catdog.system.cache_contents import age_text, bytes_text
+
+    table = Table(box=None, pad_edge=False, show_footer=True)
+    total = bytes_text(sum(item.size for item in items))
+    table.add_column("kind", "total")
+    table.add_column("what it is", overflow="fold")
+    table.add_column("size", total, justify="right", no_wrap=True)
+    table.add_column("last used", no_wrap=True)
+    table.add_column("where", str(root), overflow="fold")
+    for item in items:
+        where = str(item.path.relative_to(root))
+        row = (item.kind, item.about, bytes_text(item.size), age_text(item.used), where)
+        table.add_row(*map(Text, row))
+    out = RichConsole(width=None if sys.stdout.isatty() else 200, highlight=False)
+    out.print(table)
+    if others:
+        out.print(f"not catdog's, never removed: {', '.join(others)}", markup=False)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,13 @@ import argparse
 import sys
 from collections.abc import Iterator
 
-from catdog import checks, paths
-from catdog.checks import NOTE, OK, RED, WARNING, Finding
+from catdog.core import paths
 from catdog.errors import CatdogError
 from catdog.settings import Features
+from catdog.system import checks
+from catdog.system.checks import NOTE, OK, RED, WARNING, Finding
+
+MARKS = {"ok": "green", "warning": "yellow", "red": "bold red"}
 
 
 def main() -> None:
@@ -20,9 +23,9 @@ def main() -> None:
     asked = _parse(sys.argv[1:])
     try:
         if asked.sweep:
-            from catdog import forecast
+            from catdog.study import pilot
 
-            forecast.tell(asked.sweep, asked.overrides)
+            pilot.tell(asked.sweep, asked.overrides)
         else:
             sys.exit(_examine(asked))
     except KeyboardInterrupt:
@@ -61,16 +64,14 @@ def _examine(asked: argparse.Namespace) -> int:
 
 def _findings(asked: argparse.Namespace) -> Iterator[Finding]:
     try:
-        from catdog import machine
-    except ImportError:
-        machine = None  # type: ignore[assignment]  # the checks that need it say so
-    if machine is None:
+        from catdog.system import resources
+    except ImportError:  # the checks that need it say so
         yield from _all(asked)
         return
-    with machine.tensorflow_asked() as answer:  # it loads while the rest is looked at
+    with resources.tensorflow_asked() as answer:  # it loads while the rest is looked at
         yield from _all(asked)
         try:
-            yield _devices(answer(), has_nvidia=machine.has_nvidia())
+            yield _devices(answer(), has_nvidia=resources.has_nvidia())
         except CatdogError as error:
             yield Finding(RED, "devices", str(error), "pip install --force-reinstall tensorflow")
 
@@ -91,12 +92,19 @@ def _devices(gpus: list[str], *, has_nvidia: bool) -> Finding:
 
 
 def _show(finding: Finding) -> None:
+    """Print one line, and below it what to do."""
     try:
-        from catdog import console
-    except ImportError:  # without rich
+        from rich.console import Console
+        from rich.text import Text
+    except ImportError:
         print(finding.mark, finding.name, finding.said, finding.fix, sep="  ", flush=True)
-    else:
-        console.finding(finding.mark, finding.name, finding.said, finding.fix)
+        return
+    style = MARKS.get(finding.mark, "dim")
+    line = Text.assemble((f"{finding.mark:<9}", style), f"{finding.name:<11}", finding.said)
+    out = Console(highlight=False)
+    out.print(line, soft_wrap=True)
+    if finding.fix:
+        out.print(Text(f"{'':20}-> {finding.fix}"), soft_wrap=True)
 
 
 if __name__ == "__main__":

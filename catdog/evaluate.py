@@ -13,18 +13,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
+from rich.console import Console as RichConsole
+from rich.table import Table
+from rich.text import Text
 
-from catdog import command, paths
+from catdog.cli import hydra_app, overrides
+from catdog.core import paths
 from catdog.errors import ConfigError, DataError
+from catdog.progress import Progress
 from catdog.settings import Tracking
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
-    from catdog.manifest import Manifest, Photo
-    from catdog.models import Named
+    from catdog.data.manifest import Manifest, Photo
+    from catdog.evaluation.breakdown import ClassRow
     from catdog.progress import Progress
     from catdog.settings import Settings
+    from catdog.tracking.model_lookup import Named
+
 
 SPLITS = ("unseen", "all", "train", "val", "test")
 
@@ -59,23 +68,23 @@ def main() -> None:
     """Run the command."""
     options, words = _parse(sys.argv[1:])
     with tempfile.TemporaryDirectory(prefix="catdog-") as scratch:
-        with command.one_message():
-            model = _model(options.model, command.named(words), Path(scratch))
+        with hydra_app.one_message():
+            model = _model(options.model, overrides.named(words), Path(scratch))
         sys.argv[1:] = [*own(model.overrides, words), *words]
         typed = ["python", "-m", "catdog.evaluate", "--model", options.model]
         typed += ["--split", options.split] if options.split != "unseen" else []
-        typed += [command.absolute(word) for word in words]
+        typed += [overrides.absolute(word) for word in words]
 
         def task(cfg: DictConfig) -> None:
             gc.enable()
-            with command.one_message():
-                _evaluate(command.settings_of(cfg), model, options.split, shlex.join(typed))
+            with hydra_app.one_message():
+                _evaluate(hydra_app.settings_of(cfg), model, options.split, shlex.join(typed))
 
-        command.start(task)
+        hydra_app.start(task)
 
 
 def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    parser = command.parser(
+    parser = hydra_app.parser(
         "evaluate",
         "Score a trained model, with 95 % confidence intervals.",
         EPILOG,
@@ -88,46 +97,49 @@ def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def _model(asked: str, named: Mapping[str, str], scratch: Path) -> Model:
-    from catdog import earlier, models, tracking
+    from catdog import tracking
+    from catdog.tracking import model_lookup, past_run
 
     uri = named.get("tracking.uri")
     experiment = named.get("tracking.experiment", Tracking().experiment)
-    found = models.resolve(asked, folder=scratch, uri=uri, experiment=experiment)
+    found = model_lookup.resolve(asked, folder=scratch, uri=uri, experiment=experiment)
     if not found.run_id:
         return Model(asked, found)
     run = tracking.open_store(uri, experiment).open(found.run_id)
-    return Model(asked, found, earlier.overrides(run), earlier.splits(run))
+    return Model(asked, found, past_run.overrides(run), past_run.splits(run))
 
 
-def own(overrides: Sequence[str], words: Sequence[str]) -> list[str]:
+def own(given: Sequence[str], words: Sequence[str]) -> list[str]:
     """Return the overrides of the model's run that still hold beside what is asked now.
 
     What was kept out of training (``data.drop``) does not: it may be about other photos, and the
     run's own manifest says which of these it has seen.
     """
-    now = set(command.named(words))
+    now = set(overrides.named(words))
     dropped = ["tracking", "hydra"] + (["data"] if "data" in now else [])
     return [
         word
-        for word in overrides
-        if (key := command.key_of(word)) not in now
+        for word in given
+        if (key := overrides.key_of(word)) not in now
         and key.split(".")[0] not in dropped
         and not key.startswith("data.drop")
     ]
 
 
 def _evaluate(settings: Settings, model: Model, split: str, typed: str) -> None:
-    from catdog import console, prepare, runtime
+    from catdog.cli import console, inputs
+    from catdog.core import runtime
     from catdog.tracking import Tracker
 
-    progress, tracking, tta = console.Console(), settings.tracking, settings.evaluation.tta
-    manifest = prepare.photos(settings, progress)
+    progress, store, tta = console.Console(), settings.tracking, settings.evaluation.tta
+    manifest = inputs.photos(settings, progress)
     photos = chosen(manifest, split, model, progress)
     classes = model.named.classes or manifest.classes
     labels = labels_of(photos, manifest.classes, classes)
-    tracker = Tracker(uri=tracking.uri, experiment=tracking.experiment, root=paths.root())
+    tracker = Tracker(uri=store.uri, experiment=store.experiment, root=paths.root())
     runtime.load_tensorflow()
-    from catdog import classifier, evaluation
+    from catdog.experiment import evaluation_report
+    from catdog.inference import classifier
 
     loaded = classifier.load(model.named.path, classes)
     title = f"{model.named.title}, {split} photos of {settings.data.name}, tta {tta}"
@@ -139,11 +151,11 @@ def _evaluate(settings: Settings, model: Model, split: str, typed: str) -> None:
                 photos, views=2 if tta == "flip" else 1,
                 batch_size=settings.features.batch_size, advance=advance,
             )  # fmt: skip
-        findings = evaluation.find(probabilities, labels, loaded.classes, progress)
-        evaluation.describe(run, settings, manifest, findings, title, typed)
-        evaluation.log(run, findings, photos, loaded.classes, probabilities, labels)
+        findings = evaluation_report.find(probabilities, labels, loaded.classes, progress)
+        evaluation_report.describe(run, settings, manifest, findings, title, typed)
+        evaluation_report.log(run, findings, photos, loaded.classes, probabilities, labels)
     browse = tracker.how_to_browse(run.run_id)
-    console.evaluated(title, findings.summary(), findings.classes, browse)
+    evaluated(title, findings.summary(), findings.classes, browse)
 
 
 def _tags(model: Model, typed: str) -> dict[str, str]:
@@ -195,6 +207,24 @@ def labels_of(photos: Sequence[Photo], names: Sequence[str], classes: Sequence[s
         )  # fmt: skip
     place = [classes.index(name) for name in names]
     return np.array([place[photo.label] for photo in photos])
+
+
+def evaluated(
+    title: str, figures: Mapping[str, str], classes: Sequence[ClassRow], browse: str
+) -> None:
+    """Print what an evaluation found: figures, one row per class, where to see more."""
+    out = RichConsole(width=200, highlight=False)
+    out.print(Text(title))  # as a table's title it would be folded to its width
+    table = Table(show_header=False)
+    for name, value in figures.items():
+        table.add_row(name, value)
+    out.print(table)
+    table = Table("class", "photos", "precision", "recall", "95 % interval", "F1")
+    for row in classes:
+        shown = (f"{row.precision:.4f}", f"{row.recall:.4f}", f"{row.low:.4f} to {row.high:.4f}")
+        table.add_row(Text(row.name), f"{row.photos:,}", *shown, f"{row.f1:.4f}")
+    out.print(table)
+    out.print(Text(browse))
 
 
 if __name__ == "__main__":

@@ -13,18 +13,20 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from catdog import command, console, runtime
-from catdog.answers import FORMATS
+from catdog.cli import console, hydra_app
+from catdog.core import runtime
 from catdog.errors import CatdogError, DataError
+from catdog.inference.files import find
+from catdog.inference.writers import FORMATS
 from catdog.progress import Advance, Progress
-from catdog.settings import Features, Tracking
+from catdog.settings import Tracking
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from catdog.classifier import Classifier
-    from catdog.explain import Overlays
-    from catdog.models import Named
+    from catdog.inference.classifier import Classifier
+    from catdog.inference.gradcam import Overlays
+    from catdog.tracking.model_lookup import Named
 
 SKIPPED = 3
 """Exit code when some files were no photos."""
@@ -49,19 +51,19 @@ def main() -> NoReturn:
     try:
         skipped = _run(options)
     except KeyboardInterrupt:
-        command.leave("interrupted", 130)
+        hydra_app.leave("interrupted", 130)
     except BrokenPipeError:  # whoever read the answers has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except (CatdogError, OSError) as error:  # a full disk is nobody's bug
-        if command.VERBOSE:
+        if hydra_app.VERBOSE:
             raise
-        command.leave(command.as_options(error), 1)
+        hydra_app.leave(hydra_app.as_options(error), 1)
     sys.exit(SKIPPED if skipped else 0)
 
 
 def _options() -> argparse.Namespace:
-    parser = command.parser("predict", "Classify photos with a trained model.", EPILOG)
+    parser = hydra_app.parser("predict", "Classify photos with a trained model.", EPILOG)
     add = parser.add_argument
     add("photos", nargs="+", metavar="PHOTO|FOLDER|ZIP", help="what to classify")
     add("--model", default="best", help="see below (best)")
@@ -106,44 +108,6 @@ def _run(options: argparse.Namespace) -> int:
     return work.skipped
 
 
-def find(names: Sequence[str], progress: Progress) -> list[tuple[str, str]]:
-    """List files, and what to call them; a zip is unpacked into the cache, as for training.
-
-    Raises:
-        DataError: one is not there, empty, or an unreadable zip.
-    """
-    found: list[tuple[str, str]] = []
-    for name in names:
-        some = list(_find(name, progress))
-        if not some:
-            raise DataError(
-                name, "there is no photo in it", "Name photos, folders or zips of them"
-            )
-        found += some
-    return found
-
-
-def _find(name: str, progress: Progress) -> Iterator[tuple[str, str]]:
-    from catdog import archive, data
-
-    path = Path(name).expanduser()
-    if not path.exists():
-        raise DataError(name, "there is no such file or folder")
-    root = path
-    if path.suffix.lower() == ".zip" and path.is_file():
-        cache = Path(Features().dir).expanduser()
-        data.require_writable(cache)
-        root = archive.unpack(path, cache, progress)
-    if not root.is_dir():
-        yield str(path), name
-        return
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        subfolders[:] = sorted(n for n in subfolders if not n.startswith((".", "__MACOSX")))
-        for file in sorted(n for n in files if not n.startswith(".")):
-            whole = os.path.join(folder, file)
-            yield whole, os.path.join(name, os.path.relpath(whole, root))
-
-
 def _require_folder(folder: Path | None) -> None:
     try:
         if folder is not None:
@@ -178,21 +142,21 @@ def _by_ending(path: Path | None) -> str:
 
 
 def _load(options: argparse.Namespace, scratch: Path) -> tuple[Named, Classifier]:
-    from catdog import models
+    from catdog.tracking import model_lookup
 
-    named = models.resolve(
+    named = model_lookup.resolve(
         options.model, folder=scratch, uri=options.uri, experiment=options.experiment
     )
     runtime.configure(None)
     runtime.load_tensorflow()
-    from catdog import classifier
+    from catdog.inference import classifier
 
     given = options.classes.split(",") if options.classes else named.classes
     return named, classifier.load(named.path, given)
 
 
 def _overlays(folder: Path, model: Classifier) -> Overlays:
-    from catdog.explain import Overlays
+    from catdog.inference.gradcam import Overlays
 
     return Overlays(folder, model)
 

@@ -8,15 +8,22 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from catdog import command
+from rich.console import Console as RichConsole
+from rich.table import Table
+
+from catdog.cli import hydra_app
 from catdog.errors import CatdogError
 from catdog.settings import Tracking
 
 if TYPE_CHECKING:
-    from catdog.contest import Verdict
-    from catdog.models import Named
-    from catdog.registry import Registry
+    from pathlib import Path
+
+    from catdog.study.retrain import Best
     from catdog.tracking import Tracker
+    from catdog.tracking.champion import Verdict
+    from catdog.tracking.model_lookup import Named
+    from catdog.tracking.registry import Registry
+
 
 BEATEN = 4
 """Exit code when the model was registered, but the champion stays."""
@@ -41,16 +48,16 @@ def main() -> NoReturn:
     try:
         crowned = _promote(options)
     except KeyboardInterrupt:
-        command.leave("interrupted", 130)
+        hydra_app.leave("interrupted", 130)
     except CatdogError as error:
-        if command.VERBOSE:
+        if hydra_app.VERBOSE:
             raise
-        command.leave(command.as_options(error), 1)
+        hydra_app.leave(hydra_app.as_options(error), 1)
     sys.exit(0 if crowned else BEATEN)
 
 
 def _options() -> argparse.Namespace:
-    parser = command.parser(
+    parser = hydra_app.parser(
         "promote", "Register a model; make it the champion if it beats the present one.", EPILOG
     )
     which, add = parser.add_mutually_exclusive_group(), parser.add_argument
@@ -74,20 +81,22 @@ def _options() -> argparse.Namespace:
 
 def _promote(options: argparse.Namespace) -> bool:
     """Do what was asked; return whether the model is the champion then."""
-    from catdog import console, tracking
-    from catdog.registry import CHAMPION, Registry
+    from catdog import tracking
+    from catdog.cli import console
+    from catdog.tracking.registry import CHAMPION, Registry
 
     say = console.Console().note
     tracker = tracking.open_store(options.uri, options.experiment)
     registry = Registry(tracker, options.name)
     asked = options.study or options.run or "best"
     if options.retrain:
-        from catdog import retrain
+        from catdog.study import retrain
 
         found = retrain.best_of(asked, tracker, options.retrain, options.seeds, options.dry_run)
-        if not found:
+        if found is None:
             return False
-        asked = found
+        retrained(found)
+        asked = found.run_id
     named = _named(asked, options)
     champion = registry.holder(CHAMPION)
     say(f"candidate: {named.title}")
@@ -104,27 +113,25 @@ def _promote(options: argparse.Namespace) -> bool:
 
 
 def _named(asked: str, options: argparse.Namespace) -> Named:
-    from catdog import models
+    from catdog.tracking import model_lookup
 
     with tempfile.TemporaryDirectory(prefix="catdog-") as scratch:
-        return models.resolve(
+        return model_lookup.resolve(
             asked, folder=Path(scratch), uri=options.uri, experiment=options.experiment
         )
 
 
 def _verdict(run_id: str, champion: str, tracker: Tracker) -> Verdict:
-    from catdog import contest, earlier
-    from catdog.contest import Verdict
+    from catdog.tracking import past_run
+    from catdog.tracking.champion import Verdict, judge
 
     if not champion:
         return Verdict(True, "the first model needs to beat nobody")
-    return contest.judge(
-        earlier.answers(tracker.open(run_id)), earlier.answers(tracker.open(champion))
-    )
+    return judge(past_run.answers(tracker.open(run_id)), past_run.answers(tracker.open(champion)))
 
 
 def _register(named: Named, registry: Registry, tracker: Tracker, *, crowned: bool) -> bool:
-    from catdog import console, logged_model
+    from catdog.tracking import logged_model
 
     run = tracker.open(named.run_id)
     model_id = run.model_id()
@@ -135,8 +142,24 @@ def _register(named: Named, registry: Registry, tracker: Tracker, *, crowned: bo
     if crowned:
         registry.crown(version)
     alias = "champion" if crowned else "no alias"
-    console.promoted(registry.name, version.number, alias)
+    promoted(registry.name, version.number, alias)
     return crowned
+
+
+def retrained(found: Best) -> None:
+    """Print the mean of each trial's settings over the seeds."""
+    table = Table("trial", "as a trial", f"mean {found.metric}", "sd", "seeds")
+    for one in found.again:
+        values = "  ".join(f"{value:.4f}" for value in one.values)
+        row = (one.trial, f"{one.before:.4f}", f"{one.mean:.4f}", f"{one.spread:.4f}", values)
+        table.add_row(*row, style="bold" if one is found.settings else "")
+    RichConsole(width=200, highlight=False).print(table)
+
+
+def promoted(name: str, version: str, alias: str) -> None:
+    """Print what a model is called in the registry now."""
+    use = f"models:/{name}@{alias}" if alias == "champion" else f"models:/{name}/{version}"
+    RichConsole(width=200, highlight=False).print(f"version {version} of {name}, {alias}: {use}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import math
 import re
 import shlex
 import sys
@@ -11,14 +12,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from catdog import command, console, paths
+from rich.console import Console as RichConsole
+from rich.table import Table
+from rich.text import Text
+
+from catdog.cli import console, hydra_app
+from catdog.cli.overrides import key_of
+from catdog.core import paths
 from catdog.errors import CatdogError, ConfigError, listed
 from catdog.settings import Tracking
 
 if TYPE_CHECKING:
-    from catdog.compare import Facts
     from catdog.experiment import Outcome
-    from catdog.tracking import Known, Tracker
+    from catdog.tracking import Tracker
+    from catdog.tracking.compare import Difference, Facts, Reason
+    from catdog.tracking.store import Known
+MANY = 15
+"""How many reasons a table lists."""
+
 
 DIFFERENT = 4
 """Exit code when some figures are not the same."""
@@ -58,9 +69,9 @@ def main() -> NoReturn:
     try:
         original = find(options.run, options.uri, options.experiment)
     except CatdogError as error:
-        if command.VERBOSE:
+        if hydra_app.VERBOSE:
             raise
-        command.leave(command.as_options(error), 1)
+        hydra_app.leave(hydra_app.as_options(error), 1)
     words = changed(original.overrides, options.overrides)
     shown = paths.without_password(shlex.join(words))
     console.Console().note(f"repeating {original.run_id[:8]}: {shown}")
@@ -70,7 +81,7 @@ def main() -> NoReturn:
 
 
 def _options() -> argparse.Namespace:
-    parser = command.parser("repeat", "Run a run again and compare its figures.", EPILOG)
+    parser = hydra_app.parser("repeat", "Run a run again and compare its figures.", EPILOG)
     add = parser.add_argument
     add("run", metavar="RUN", help="id of a run or a sweep's trial, or how only it begins")
     add("overrides", nargs="*", metavar="KEY=VALUE", help="what is another this time")
@@ -85,7 +96,8 @@ def find(asked: str, uri: str | None, experiment: str) -> Original:
     Raises:
         ConfigError: there is no such run, or it is none that a command repeats.
     """
-    from catdog.tracking import MlflowException, open_store
+    from catdog.tracking import open_store
+    from catdog.tracking.store import MlflowException
 
     store = open_store(uri, experiment)
     try:
@@ -98,9 +110,9 @@ def find(asked: str, uri: str | None, experiment: str) -> Original:
 
 def _beginning(asked: str, store: Tracker) -> Known:
     """Return the only run whose id begins so."""
-    from catdog import models
+    from catdog.tracking import model_lookup
 
-    ids = models.ids_beginning(asked, store)
+    ids = model_lookup.ids_beginning(asked, store)
     known = store.know(ids[0]) if len(ids) == 1 else None
     if known is not None:
         return known
@@ -108,17 +120,17 @@ def _beginning(asked: str, store: Tracker) -> Known:
     if ids:
         found = f"{len(ids)} runs of {where} begin so: {listed(ids)}"
         raise ConfigError("RUN", asked, found, f"python -m catdog.repeat {ids[0]}")
-    found = f"no run's id is or begins so ({models.LEAST_ID} letters at least); looked in {where}"
+    least = model_lookup.LEAST_ID
+    found = f"no run's id is or begins so ({least} letters at least); looked in {where}"
     raise ConfigError("RUN", asked, found, "python -m catdog.ui")
 
 
 def _original(store: Tracker, known: Known) -> Original:
     """Read what a repeat needs of a run, before anything is run."""
-    from catdog import compare, earlier
-    from catdog.tracking import Tracker
+    from catdog.tracking import Tracker, compare, past_run
 
     _check(known)
-    words = earlier.overrides(store.open(known.run_id))
+    words = past_run.overrides(store.open(known.run_id))
     facts = compare.read(store, known.run_id)
     if not facts.figures:
         said = "it has logged no figures, so there is nothing to compare"
@@ -148,8 +160,8 @@ def _check(known: Known) -> None:
 
 def changed(words: Sequence[str], others: Sequence[str]) -> list[str]:
     """Return overrides with some replaced; Hydra takes no group twice."""
-    named = {command.key_of(word) for word in others}
-    return [*(word for word in words if command.key_of(word) not in named), *others]
+    named = {key_of(word) for word in others}
+    return [*(word for word in words if key_of(word) not in named), *others]
 
 
 def _run(original: Original) -> Outcome:
@@ -160,22 +172,48 @@ def _run(original: Original) -> Outcome:
 
     def task(cfg: Any) -> None:
         gc.enable()
-        with command.one_message():
+        with hydra_app.one_message():
             done.append(train.run(cfg, original.tracker, tags={REPEATS: original.run_id}))
 
-    command.start(task)
+    hydra_app.start(task)
     return done[0]
 
 
 def _report(original: Original, again: str) -> bool:
     """Print how a repeat compares; return whether any figure differs."""
-    from catdog import compare
+    from catdog.tracking import compare
 
     then, now = original.facts, compare.read(original.tracker, again)
     differing = compare.differences(then, now)
     title, figures = f"{again[:8]} repeats {original.run_id[:8]}", len(compare.wanted(then, now))
-    console.compared(title, figures, differing, compare.reasons(then, now))
+    compared(title, figures, differing, compare.reasons(then, now))
     return bool(differing)
+
+
+def compared(
+    title: str, figures: int, differing: Sequence[Difference], reasons: Sequence[Reason]
+) -> None:
+    """Print which figures of a repeat are not the same, and why that may be."""
+    out, others = RichConsole(width=200, highlight=False), sum(d.differing for d in differing)
+    said = f"{title}: {figures - others} of {figures} figures are the same to the last bit"
+    out.print(said, markup=False)
+    if not differing:
+        return
+    table = Table("metric", "differ", "first at step", "then", "now", "at most by")
+    for one in differing:
+        apart = "missing" if math.isnan(one.largest) else f"{one.largest:.1e}"
+        points = f"{one.differing} of {one.points}"
+        table.add_row(one.metric, points, str(one.step), repr(one.then), repr(one.now), apart)
+    out.print(table)
+    if not reasons:
+        out.print("Code, photos, weights, settings, packages, machine and threads are the same.")
+        return
+    table = Table("what may be why", "then", "now")
+    for reason in reasons[:MANY]:
+        table.add_row(Text(reason.what), Text(reason.then), Text(reason.now))
+    out.print(table)
+    if len(reasons) > MANY:
+        out.print(f"and {len(reasons) - MANY} more packages and settings", markup=False)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""python -m catdog.suggest: the LR range test alone; and a search that starts from it."""
+"""python -m catdog.suggest: the LR range test alone."""
 
 from __future__ import annotations
 
@@ -6,134 +6,62 @@ import gc
 import json
 import math
 import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console as RichConsole
+from rich.table import Table
 
-from catdog import command
-from catdog.errors import ConfigError
-from hydra_plugins.optuna_workers import StudyInfo, SweepCallback
+from catdog.cli import hydra_app
+from catdog.study.first_point import ANSWER, DROPOUT
 
-ANSWER = "CATDOG_SUGGEST_FILE"
-"""Environment variable that names a file for the suggestions, instead of printing them."""
-
-WHICH = ("valley", "steep", "minimum")
-RATE, DROPOUT = "optimizer.lr", "head.dropout"
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def task(cfg: DictConfig) -> None:
     """Run the LR range test with the configured photos, head and optimizer."""
     gc.enable()
-    from catdog import console
 
-    with command.one_message():
+    with hydra_app.one_message():
         suggestions = _test(cfg)
     if place := os.environ.get(ANSWER):
         dropout = OmegaConf.select(cfg, DROPOUT)
         answer = {"suggestions": suggestions, DROPOUT: dropout}
         Path(place).write_text(json.dumps(answer, default=list))
     else:
-        console.suggest(suggestions)
+        suggest(suggestions)
 
 
 def _test(cfg: DictConfig) -> dict[str, float]:
-    from catdog import console, prepare, runtime
-    from catdog.kept import Kept
+    from catdog.cli import console, inputs
+    from catdog.core import runtime
+    from catdog.core.memo import Memo
 
-    settings, progress = command.settings_of(cfg), console.Console()
-    manifest, weights = prepare.photos_and_weights(settings, progress)
+    settings, progress = hydra_app.settings_of(cfg), console.Console()
+    manifest, weights = inputs.photos_and_weights(settings, progress)
     runtime.load_tensorflow()
-    from catdog import parts
+    from catdog.experiment import build
 
-    extractor = parts.extractor(settings, weights, Kept())
-    feeds = parts.feeds(settings, manifest, extractor, progress)
-    trained = parts.trainable(settings, extractor, manifest)
-    return parts.range_test(settings, manifest, trained, feeds["train"], progress).suggestions
-
-
-class StartFromRangeTest(SweepCallback):
-    """Tries the LR range test's suggestion first.
-
-    The test runs in a process of its own, once per study; it also extracts the features.
-
-    Args:
-        which: ``valley``, ``steep`` or ``minimum``.
-    """
-
-    def __init__(self, which: str = "valley") -> None:
-        if which not in WHICH:
-            raise ConfigError(
-                "hydra.sweeper.callbacks.suggestion.which", which, f"expected {', '.join(WHICH)}"
-            )
-        self._which = which
-
-    def on_study_start(self, study: StudyInfo) -> dict[str, str] | None:
-        """Enqueue the suggested rate, with the configured dropout where that is swept too."""
-        from catdog import console
-
-        point: dict[str, float] = {}
-        say = console.Console().note
-        if (study.parameters.get(RATE) or {}).get("kind") != "float":
-            say(f"{RATE} is not searched in an interval: no LR range test")
-            return None
-        answer = _ask(study)
-        rate = answer.get("suggestions", {}).get(self._which, math.nan)
-        if math.isnan(rate):
-            say("The LR range test has no suggestion: the search starts without one")
-            return None
-        for key, value in ((RATE, rate), (DROPOUT, answer[DROPOUT])):
-            space = study.parameters.get(key) or {}
-            if space.get("kind") == "float" and isinstance(value, (int, float)):
-                point[key] = _nearest(value, space)
-        say(f"LR range test: {rate:.1e} ({self._which}); the first trial takes {_shown(point)}")
-        return {"enqueue": json.dumps([point])}
-
-
-def _nearest(value: float, space: Mapping[str, Any]) -> float:
-    """Return the swept value that is nearest: inside, and on a step of a range."""
-    low, step = space["low"], abs(space["step"] or 0)
-    inside = min(max(value, low), space["high"])
-    return low + round((inside - low) / step) * step if step else inside
-
-
-def _shown(point: dict[str, float]) -> str:
-    return " ".join(f"{key}={value:.3g}" for key, value in point.items())
-
-
-def _ask(study: StudyInfo) -> dict[str, Any]:
-    """Run the test on the study's fixed settings; return nothing if it fails."""
-    env = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR" or command.VERBOSE}
-    cwd = str(study.config.hydra.runtime.cwd)
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "answer.json"
-        subprocess.run(
-            [sys.executable, "-m", "catdog.suggest", *_words(study)],
-            env={**env, ANSWER: str(place)},
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-        )
-        return json.loads(place.read_text()) if place.exists() else {}
-
-
-def _words(study: StudyInfo) -> list[str]:
-    job = study.config.hydra
-    words = ["--config-name", str(job.job.config_name)]
-    for source in job.runtime.config_sources:
-        if source.provider == "command-line":
-            words += ["--config-dir", str(source.path)]
-    given = OmegaConf.to_container(job.overrides.hydra, resolve=False)
-    words += [word for word in given if str(word).startswith("hydra.searchpath")]  # type: ignore
-    return [*words, *study.overrides, "hydra.mode=RUN", f"hydra.run.dir='{study.directory}/test'"]
+    extractor = build.extractor(settings, weights, Memo())
+    feeds = build.feeds(settings, manifest, extractor, progress)
+    trained = build.trainable(settings, extractor, manifest)
+    return build.range_test(settings, manifest, trained, feeds["train"], progress).suggestions
 
 
 def main() -> None:
     """Run the command."""
-    command.start(task)
+    hydra_app.start(task)
+
+
+def suggest(suggestions: dict[str, float]) -> None:
+    """Print what the LR range test suggests."""
+    table = Table(title="LR range test", show_header=False, title_justify="left")
+    for name, rate in suggestions.items():
+        found = "too few finite losses to say" if math.isnan(rate) else f"optimizer.lr={rate:.1e}"
+        table.add_row(name, found)
+    RichConsole(highlight=False).print(table)
 
 
 if __name__ == "__main__":

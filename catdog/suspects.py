@@ -12,12 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
+from rich.console import Console as RichConsole
+from rich.table import Table
+from rich.text import Text
 
-from catdog import command, paths
+from catdog.cli import hydra_app, overrides
+from catdog.core import paths
 from catdog.settings import Head
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from catdog.experiment.label_report import Inspection
     from catdog.settings import Settings
+
 
 EPILOG = """\
 key=value are catdog.train's; data, backbone and features matter.
@@ -32,20 +40,20 @@ def main() -> None:
     """Run the command."""
     asked, words = _parse(sys.argv[1:])
     sys.argv[1:] = words
-    typed = ["python", "-m", "catdog.suspects", *map(command.absolute, words)]
+    typed = ["python", "-m", "catdog.suspects", *map(overrides.absolute, words)]
     typed += [f"--similarity={asked.similarity}"] if asked.similarity else []
     typed += [f"--split={asked.split}"] if asked.split != "all" else []
 
     def task(cfg: DictConfig) -> None:
         gc.enable()
-        with command.one_message():
-            _look(command.settings_of(cfg), asked, shlex.join(typed))
+        with hydra_app.one_message():
+            _look(hydra_app.settings_of(cfg), asked, shlex.join(typed))
 
-    command.start(task)
+    hydra_app.start(task)
 
 
 def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    parser = command.parser(
+    parser = hydra_app.parser(
         "suspects",
         "List labels that a model doubts, and near-duplicates.",
         EPILOG,
@@ -65,32 +73,55 @@ def _cosine(text: str) -> float:
 
 
 def _look(settings: Settings, asked: argparse.Namespace, typed: str) -> None:
-    from catdog import console, prepare, runtime
-    from catdog.kept import Kept
+    from catdog.cli import console, inputs
+    from catdog.core import runtime
+    from catdog.core.memo import Memo
     from catdog.tracking import Tracker
 
     progress, tracking = console.Console(), settings.tracking
     # averaged features, whatever the head
     settings = dataclasses.replace(settings, head=Head(name="linear", pooling="avg"))
-    manifest, weights = prepare.photos_and_weights(settings, progress)
+    manifest, weights = inputs.photos_and_weights(settings, progress)
     if asked.split == "train":
         manifest = dataclasses.replace(manifest, photos=tuple(manifest.of("train")))
     tracker = Tracker(uri=tracking.uri, experiment=tracking.experiment, root=paths.root())
     runtime.load_tensorflow()
-    from catdog import doubts, features, inspection, parts
+    from catdog.evaluation import label_errors
+    from catdog.experiment import build, label_report
+    from catdog.features import extraction
 
     tags = {"catdog.kind": "evaluation", "catdog.command": typed}
     with tracker.recorded(f"suspects in {manifest.root.name}", tags) as run:
         root = Path(settings.features.dir).expanduser()
-        source = parts.extractor(settings, weights, Kept())
-        held = features.ensure(root, source, manifest.photos, progress=progress)
+        source = build.extractor(settings, weights, Memo())
+        held = extraction.ensure(root, source, manifest.photos, progress=progress)
         ((store, rows),) = held.views
-        found = inspection.inspect(
+        found = label_report.inspect(
             manifest, store.read(rows).astype("float32"), seed=settings.seed,
-            similarity=asked.similarity or doubts.SIMILARITY, progress=progress,
+            similarity=asked.similarity or label_errors.SIMILARITY, progress=progress,
         )  # fmt: skip
-        inspection.log(run, found, manifest, typed)
-    console.inspected(found, run.local_artifacts(), tracker.how_to_browse(run.run_id))
+        label_report.log(run, found, manifest, typed)
+    inspected(found, run.local_artifacts(), tracker.how_to_browse(run.run_id))
+
+
+def inspected(found: Inspection, folder: Path | None, browse: str, most: int = 10) -> None:
+    """Print the first suspects and near-duplicates, and where all of them are."""
+    out = RichConsole(width=200, highlight=False)
+    table = Table("label", "rather", "probability", "split", "photo", title_justify="left")
+    table.title = f"{len(found.suspects)} labels doubted"
+    for one in found.suspects[:most]:
+        sure = f"{one.probability_of_suggested:.4f}"
+        table.add_row(*map(Text, (one.label, one.suggested, sure, one.split, one.path)))
+    out.print(table)
+    table = Table("cosine", "splits", "photos", title_justify="left")
+    table.title = f"{len(found.duplicates)} near-duplicates, {found.straddling} across splits"
+    for pair in found.duplicates[:most]:
+        splits, both = f"{pair.first_split} {pair.second_split}", f"{pair.first}  {pair.second}"
+        table.add_row(f"{pair.similarity:.3f}", splits, Text(both))
+    out.print(table)
+    if folder:
+        out.print(Text(f"all of them, and pictures: {folder / 'suspects'}"))
+    out.print(Text(browse))
 
 
 if __name__ == "__main__":

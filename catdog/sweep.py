@@ -7,27 +7,53 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from catdog import command, paths, searches
+from rich.console import Console as RichConsole
+from rich.table import Table
+from rich.text import Text
+
+from catdog.cli import hydra_app
+from catdog.core import paths
+from catdog.study import catalog
+
+if TYPE_CHECKING:
+    from catdog.study.catalog import Search
 
 
 def main() -> None:
     """Print the searches, or run one."""
     words, folder = sys.argv[1:], paths.sweeps()
-    known = searches.known(folder)
+    known = catalog.known(folder)
     if not words or words[0] in ("-h", "--help"):
-        from catdog import console
-
-        console.list_searches(known)
+        list_searches(known)
         return
     name, *rest = words
     names = [search.name for search in known]
     if name not in names:
-        command.leave(searches.unknown(name, names), 1)
+        hydra_app.leave(catalog.unknown(name, names), 1)
     sys.argv = [sys.argv[0], "--config-dir", str(folder), "--config-name", name, *rest]
     from catdog import train
 
     train.main()
+
+
+def list_searches(searches: Sequence[Search]) -> None:
+    """Print the searches that can be run, and how."""
+    table = Table(show_lines=True, show_header=False)
+    table.add_column("search", no_wrap=True, style="bold")
+    table.add_column("about", overflow="fold")
+    for search in searches:
+        about = [
+            search.question,
+            f"budget: {search.budget}",
+            f"found: {search.found or 'nothing yet'}",
+        ]
+        table.add_row(Text(search.name), Text("\n".join(about)))
+    out = RichConsole(highlight=False)
+    out.print(table)
+    out.print("python -m catdog.sweep NAME key=value ...", markup=False)
 
 
 if __name__ == "__main__":

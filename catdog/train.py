@@ -11,20 +11,25 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console as RichConsole
+from rich.table import Table
+from rich.text import Text
 
-from catdog import command, paths
-from catdog.kept import Kept
+from catdog.cli import hydra_app, overrides
+from catdog.core import paths
+from catdog.core.memo import Memo
 from catdog.settings import Tracking
 from hydra_plugins.optuna_workers import current_trial
 
 if TYPE_CHECKING:
+    from catdog.core.provenance import Provenance
     from catdog.experiment import Outcome
-    from catdog.origin import Origin
     from catdog.tracking import Tracker
     from hydra_plugins.optuna_workers import SweepTrial
 
+
 STARTED = time.perf_counter()
-KEPT = Kept()
+MEMO = Memo()
 """What the trials of a sweep share in this process."""
 
 
@@ -37,7 +42,7 @@ def task(cfg: DictConfig) -> float:
     trial = current_trial()
     if trial is not None:
         return _try(cfg, trial)
-    with command.one_message():
+    with hydra_app.one_message():
         return run(cfg).objective
 
 
@@ -47,31 +52,31 @@ def run(cfg: DictConfig, tracker: Tracker | None = None, **facts: Any) -> Outcom
     Args:
         cfg: As Hydra composed it.
         tracker: Another store than the configuration's.
-        **facts: More of the run's ``Origin``.
+        **facts: More of the run's ``Provenance``.
     """
-    settings, origin = command.settings_of(cfg), _origin(cfg, **facts)
-    from catdog import console, prepare
+    settings, provenance = hydra_app.settings_of(cfg), _provenance(cfg, **facts)
+    from catdog.cli import console, inputs
 
     progress = console.Console()
-    manifest, weights = prepare.photos_and_weights(settings, progress)
+    manifest, weights = inputs.photos_and_weights(settings, progress)
     tracker = tracker or _tracker(settings.tracking.uri, settings.tracking.experiment)
     experiment = _experiment()
     clock = experiment.Clock(started=STARTED)
     outcome: Outcome = experiment.run(
-        settings, manifest, weights, tracker, origin=origin, progress=progress, clock=clock
+        settings, manifest, weights, tracker, provenance=provenance, progress=progress, clock=clock
     )
-    console.summarize(outcome, tracker.how_to_browse(outcome.run_id))
+    summarize(outcome, tracker.how_to_browse(outcome.run_id))
     return outcome
 
 
-def _origin(cfg: DictConfig, **facts: Any) -> Origin:
+def _provenance(cfg: DictConfig, **facts: Any) -> Provenance:
     from hydra.core.hydra_config import HydraConfig
 
-    from catdog.origin import Origin
+    from catdog.core.provenance import Provenance
 
     job = HydraConfig.get()
-    return Origin(
-        overrides=tuple(command.absolute(override) for override in job.overrides.task),
+    return Provenance(
+        overrides=tuple(overrides.absolute(override) for override in job.overrides.task),
         resolved=OmegaConf.to_yaml(cfg, resolve=True),
         hydra_dir=job.runtime.output_dir,
         **facts,
@@ -80,25 +85,27 @@ def _origin(cfg: DictConfig, **facts: Any) -> Origin:
 
 def _try(cfg: DictConfig, trial: SweepTrial) -> float:
     """Run a trial; what is the same in the next one is made once in this process."""
-    from catdog import prepare
-    from catdog import trial as sweeping
+    from catdog.cli import inputs
+    from catdog.study import trial_run
 
     started = time.perf_counter()
-    origin = _origin(cfg, kind="trial", label=sweeping.label(trial), tags=sweeping.tags(trial))
+    provenance = _provenance(
+        cfg, kind="trial", label=trial_run.label(trial), tags=trial_run.tags(trial)
+    )
     store = (cfg.tracking.uri, cfg.tracking.experiment)
-    tracker = KEPT.get("tracker", store, lambda: _tracker(*store))
-    status = sweeping.Status(trial)
-    with sweeping.recorded(trial, tracker, origin):
-        settings = command.settings_of(cfg)
-        manifest, weights = prepare.photos_and_weights(settings, status, KEPT)
-    experiment = KEPT.get("libraries", (), _settled)
+    tracker = MEMO.get("tracker", store, lambda: _tracker(*store))
+    status = trial_run.Status(trial)
+    with trial_run.recorded(trial, tracker, provenance):
+        settings = hydra_app.settings_of(cfg)
+        manifest, weights = inputs.photos_and_weights(settings, status, MEMO)
+    experiment = MEMO.get("libraries", (), _settled)
     try:
         return experiment.run(
-            settings, manifest, weights, tracker, origin=origin, progress=status,
-            watcher=sweeping.Reporter(trial, settings.objective),
-            clock=experiment.Clock(started=started), kept=KEPT,
+            settings, manifest, weights, tracker, provenance=provenance, progress=status,
+            watcher=trial_run.Reporter(trial, settings.objective),
+            clock=experiment.Clock(started=started), memo=MEMO,
         ).objective  # fmt: skip
-    except experiment.GivenUp as ended:
+    except experiment.Pruned as ended:
         from optuna import TrialPruned
 
         raise TrialPruned(str(ended)) from None
@@ -106,10 +113,10 @@ def _try(cfg: DictConfig, trial: SweepTrial) -> float:
 
 def preload(cfg: DictConfig) -> None:
     """Load what every trial needs, while the sweep's own run is made in another process."""
-    from catdog import runtime
+    from catdog.core import runtime
 
     runtime.configure(cfg.threads)
-    KEPT.get("libraries", (), _settled)
+    MEMO.get("libraries", (), _settled)
 
 
 def _tracker(uri: str | None, experiment: str) -> Tracker:
@@ -119,7 +126,7 @@ def _tracker(uri: str | None, experiment: str) -> Tracker:
 
 
 def _experiment() -> ModuleType:
-    from catdog import runtime
+    from catdog.core import runtime
 
     runtime.load_tensorflow()
     from catdog import experiment
@@ -144,25 +151,54 @@ def with_best(words: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: there is no such study, or it has no best trial.
     """
-    named = command.named(words)
+    named = overrides.named(words)
     if not any(word.startswith("+best=") for word in words):
         return list(words)
-    from catdog import best, tracking
+    from catdog import tracking
+    from catdog.study import winner
 
     uri, experiment = named.get("tracking.uri"), named.get("tracking.experiment")
     store = tracking.open_store(uri, experiment or Tracking().experiment)
-    found = best.overrides_of(named["best"], store)
-    winner = [word for word in found if command.key_of(word) not in named]
+    found = winner.overrides_of(named["best"], store)
+    best = [word for word in found if overrides.key_of(word) not in named]
     place = next(k for k, word in enumerate(words) if word.startswith("+best="))
     after = (word for word in words[place:] if not word.startswith("+best="))
-    return [*words[:place], *winner, *after]  # Hydra takes overrides only in one go
+    return [*words[:place], *best, *after]  # Hydra takes overrides only in one go
 
 
 def main() -> None:
     """Run the command."""
-    with command.one_message():
+    with hydra_app.one_message():
         sys.argv[1:] = with_best(sys.argv[1:])
-    command.start(task)
+    hydra_app.start(task)
+
+
+def summarize(outcome: Outcome, browse: str) -> None:
+    """Print the table that ends a run."""
+    fitted, test, seconds = outcome.fitted, outcome.test, outcome.seconds
+    table = Table(title=f"run {outcome.run_id[:8]}", show_header=False, title_justify="left")
+    ran = len(fitted.history["lr"])
+    early = ", stopped early" if fitted.stopped_early else ""
+    table.add_row("best epoch", f"{fitted.best_epoch} of {ran}{early}")
+    table.add_row(
+        "validation",
+        f"loss {fitted.at_best('val/loss'):.4f}  accuracy {fitted.at_best('val/accuracy'):.4f}",
+    )
+    table.add_row(
+        "test",
+        f"loss {test.loss:.4f}  accuracy {test.accuracy:.4f}  "
+        f"AUC {test.auc:.4f}  ECE {test.ece:.4f}",
+    )
+    if outcome.suggestions:
+        found = "  ".join(f"{name} {rate:.1e}" for name, rate in outcome.suggestions.items())
+        table.add_row("LR range test", found)
+    table.add_row("trained weights", f"{outcome.parameters:,}")
+    spent = sorted((s for s in seconds.items() if s[0] != "total"), key=lambda s: -s[1])
+    shown = "  ".join(f"{name} {value:.1f}" for name, value in spent)
+    table.add_row("seconds", f"{seconds['total']:.1f}: {shown}")
+    table.add_row("browse", Text(browse))
+    # a narrow terminal wraps long lines itself; a wrapped command could not be pasted
+    RichConsole(width=200, highlight=False).print(table)
 
 
 if __name__ == "__main__":

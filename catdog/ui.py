@@ -22,11 +22,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from catdog import command, paths, server, stores
+from catdog.cli import hydra_app
+from catdog.core import paths
 from catdog.errors import CatdogError, ConfigError
-from catdog.server import HOST, Server
 from catdog.settings import Tracking
-from catdog.studies import Gathered, database
+from catdog.system import databases, server
+from catdog.system.server import HOST, Server
+from catdog.system.study_copies import Gathered, database
 
 LOOK_SECONDS = 2
 """How often servers and studies are looked at."""
@@ -56,7 +58,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # an exception could fall between a server's start and the note that it runs
         signal.signal(number, lambda *_: stop.set())
-    with command.one_message(), ExitStack() as running:
+    with hydra_app.one_message(), ExitStack() as running:
         _browse(asked, stop, running)
 
 
@@ -82,9 +84,9 @@ def _port(text: str) -> int:
 
 def _browse(asked: argparse.Namespace, stop: threading.Event, running: ExitStack) -> None:
     """Check all that can be wrong, then start the servers and watch them until told to stop."""
-    store, key = stores.asked(asked.uri)
+    store, key = databases.asked(asked.uri)
     remote = store.startswith(("http://", "https://"))
-    (stores.check_server if remote else _check_store)(store, key)
+    (databases.check_server if remote else _check_store)(store, key)
     wanted, studies = [] if remote else [_mlflow(store, asked.port)], None
     if asked.optuna or asked.study:
         storage, studies = _studies(asked, running)

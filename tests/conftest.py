@@ -186,16 +186,22 @@ class Lab:
         from hydra import compose, initialize_config_dir
         from omegaconf import OmegaConf
 
-        from catdog import data, keys, paths, train, weights  # noqa: F401  train has resolvers
+        from catdog import (
+            data,
+            weights,  # noqa: F401  train has resolvers
+        )
+        from catdog.core import paths
+        from catdog.models import pretrained
         from catdog.progress import Progress
+        from catdog.settings import parse
 
         with initialize_config_dir(str(paths.configs()), version_base="1.3"):
             cfg = compose("train", self.overrides(**changed))
-        settings = keys.parse(OmegaConf.to_container(cfg, resolve=True))
+        settings = parse.parse(OmegaConf.to_container(cfg, resolve=True))
         cache = Path(settings.features.dir)
         manifest = data.prepare(settings.data, cache, Progress())
         choice = settings.backbone
-        found = weights.resolve(
+        found = pretrained.resolve(
             choice.name, alpha=choice.alpha, weights=choice.weights, cache_dir=cache
         )
         return settings, manifest, found
@@ -296,7 +302,7 @@ def draw_photos(folder: Path) -> None:
     """Draw tinted cats and dogs of many sizes, one of them turned by EXIF, one 16-bit PNG."""
     from PIL import Image
 
-    from catdog import demo
+    from catdog.data import demo
 
     for label, tint in (("cat", (200, 90, 40)), ("dog", (40, 90, 200))):
         (folder / label).mkdir(parents=True)

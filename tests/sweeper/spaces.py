@@ -7,15 +7,14 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import strategies as st
-
-from hydra_plugins.optuna_workers import _space
-from hydra_plugins.optuna_workers._space import Space
+from optuna_workers.space.space import Space
+from optuna_workers.space.space import read as read_space
 
 PARSER = OverridesParser.create()
 
 
 def read(*arguments: str, params: Any = None, when: Any = None) -> Space:
-    return _space.read(list(arguments), params or {}, when or {}, PARSER)
+    return read_space(list(arguments), params or {}, when or {}, PARSER)
 
 
 def points(space: Space) -> list[dict[str, Any]]:

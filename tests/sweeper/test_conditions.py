@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
+from optuna_workers.errors import SweepError
+from optuna_workers.space.parameter import same
+from optuna_workers.space.space import Space, difference
 
-from hydra_plugins.optuna_workers._errors import SweepError
-from hydra_plugins.optuna_workers._parameter import same
-from hydra_plugins.optuna_workers._space import Space, difference
 from sweeper.spaces import INTERVALS, LISTS, conditional, points, product, read
 
 SWEEP = ("optimizer=adam,sgd,rmsprop", "momentum=0.5,0.9", "nesterov=true,false")

@@ -9,8 +9,8 @@ import mlflow
 import sqlalchemy as sa
 from conftest import succeeded
 from optuna.trial import TrialState
+from optuna_workers.storage.leases import Notes, tables
 
-from hydra_plugins.optuna_workers._notes import Notes, tables
 from sweeper.stage import Stage
 
 N_TRIALS, EPOCHS = 100, 5  # as app/logged.py logs them

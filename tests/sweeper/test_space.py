@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import optuna_workers
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -21,11 +22,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna_workers.errors import SweepError
+from optuna_workers.space.parameter import same
+from optuna_workers.space.space import difference
+from optuna_workers.space.space import read as read_space
 
-from hydra_plugins.optuna_workers import _space
-from hydra_plugins.optuna_workers._errors import SweepError
-from hydra_plugins.optuna_workers._parameter import same
-from hydra_plugins.optuna_workers._space import difference
 from sweeper.spaces import (
     ELEMENTS,
     INTERVALS,
@@ -261,7 +262,7 @@ def groups(tmp_path: Path) -> Any:
 
 def test_groups_are_globbed_and_composed(groups: OverridesParser) -> None:
     arguments = ["opt=glob(ad*)", "+opt@other=choice(sgd,adam)", "list=[1],[1,'2']", "+x=null,''"]
-    space = _space.read(arguments, {}, {}, groups)
+    space = read_space(arguments, {}, {}, groups)
     assert space.parameters[0].values == ("adam", "adamw")
     shown = [compose("main", space.overrides(point)) for point in points(space)]
     assert [(c.opt.name, c.other.name, list(c.list), c.x) for c in shown] == [
@@ -272,7 +273,7 @@ def test_groups_are_globbed_and_composed(groups: OverridesParser) -> None:
         for x in (None, "")
     ]
     with pytest.raises(SweepError, match="nothing to choose from"):
-        _space.read(["opt=glob(q*)"], {}, {}, groups)
+        read_space(["opt=glob(q*)"], {}, {}, groups)
 
 
 @pytest.mark.parametrize(
@@ -365,10 +366,10 @@ def test_a_difference_is_shown_in_hydras_grammar(before: str, after: str, shown:
 
 def test_reading_a_space_loads_no_optuna() -> None:
     code = (
-        "import sys; from hydra_plugins.optuna_workers import _space;"
+        "import sys; import optuna_workers.space.space;"
         "print([m for m in ('optuna', 'numpy', 'sqlalchemy') if m in sys.modules])"
     )
-    root = Path(_space.__file__).parents[2]
+    root = Path(optuna_workers.__file__).parents[1]
     asked = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )

@@ -35,10 +35,11 @@ def between(step: str) -> None:
     Args:
         step: ``<class>.<method>`` of the sweeper's, such as ``Claims.take``.
     """
-    from hydra_plugins.optuna_workers import _book, _claims
+    from optuna_workers.sampling import trials
+    from optuna_workers.storage import slots
 
     kind, _, method = step.partition(".")
-    place = getattr({"Claims": _claims, "Book": _book}[kind], kind)
+    place = getattr({"Claims": slots, "Book": trials}[kind], kind)
     does: Callable[..., Any] = getattr(place, method)
     mark = Path(os.environ["STUB_LOG"]).with_name(f"died_after_{step}")
 

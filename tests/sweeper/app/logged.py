@@ -5,11 +5,13 @@ from __future__ import annotations
 import hydra
 from omegaconf import DictConfig
 
-from catdog import owners, paths, study, tracking
-from catdog.kept import Kept
+from catdog import tracking
+from catdog.core import paths
+from catdog.core.memo import Memo
+from catdog.tracking import names, owners
 from hydra_plugins.optuna_workers import current_trial
 
-KEPT = Kept()
+MEMO = Memo()
 EPOCHS = 5
 
 
@@ -19,12 +21,12 @@ def main(cfg: DictConfig) -> float:
     trial = current_trial()
     assert trial is not None
     uri = cfg.tracking.uri
-    tracker = KEPT.get(
+    tracker = MEMO.get(
         "tracker", uri, lambda: tracking.Tracker(uri=uri, experiment="catdog", root=paths.root())
     )
-    tags = study.child_tags(trial.shared, trial.study_name, trial.number)
+    tags = names.child_tags(trial.shared, trial.study_name, trial.number)
     run = tracker.create(f"trial {trial.number}", {**tags, owners.OWNER: owners.mine()})
-    trial.set_user_attr(study.RUN_ID, run.run_id)
+    trial.set_user_attr(names.RUN_ID, run.run_id)
     run.params({"x": cfg.x})
     for epoch in range(EPOCHS):
         run.metrics({"loss": cfg.x + epoch, "lr": 0.1}, epoch)

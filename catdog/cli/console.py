@@ -1,0 +1,49 @@
+"""What a person sees: progress bars, one summary table, errors as one message."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console as RichConsole
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from catdog.progress import Advance, Progress
+
+
+class Console(Progress):
+    """Draws progress on stderr and results on stdout; plain lines where it is no terminal."""
+
+    def __init__(self) -> None:
+        self._err = RichConsole(stderr=True, highlight=False)
+
+    @contextmanager
+    def track(self, stage: str, total: int) -> Iterator[Advance]:
+        """Draw a bar for a stage, gone from the screen only if the stage was instant."""
+        columns = (
+            TextColumn("{task.description:<24}", markup=False),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True, compact=True),
+            TextColumn("[dim]{task.fields[text]}"),
+        )
+        with Bars(*columns, console=self._err) as bars:
+            task = bars.add_task(stage, total=total, text="")
+
+            def advance(count: int = 1, text: str = "") -> None:
+                fields: dict[str, Any] = {"text": text} if text else {}
+                bars.update(task, advance=count, **fields)
+
+            yield advance
+
+    def note(self, message: str) -> None:
+        """Print one line."""
+        self._err.print(message, style="dim", soft_wrap=True, markup=False)
+
+
+def complain(message: str) -> None:
+    """Print an error on stderr, in one message."""
+    sys.stderr.write(f"catdog: {message}\n")

@@ -1,0 +1,67 @@
+"""What a run needs before TensorFlow loads: its photos, its weights, a place to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from catdog import data
+from catdog.core import runtime
+from catdog.core.memo import Memo
+from catdog.data.manifest import Manifest
+from catdog.models import pretrained
+from catdog.models.pretrained import Weights
+from catdog.progress import Progress
+from catdog.settings import Settings
+
+
+def photos(settings: Settings, progress: Progress, memo: Memo | None = None) -> Manifest:
+    """Find the photos; set the threads for what comes.
+
+    Args:
+        settings: All choices.
+        progress: Hears of unpacking, drawing and checking.
+        memo: What earlier trials of this process found.
+
+    Raises:
+        ConfigError: ``features.dir`` cannot be written.
+        DataError: there are no usable photos.
+    """
+    runtime.configure(settings.threads)
+    cache = Path(settings.features.dir).expanduser()
+    data.require_writable(cache)
+    return (memo or Memo()).get(
+        "manifest",
+        (repr(settings.data), cache),
+        lambda: data.prepare(settings.data, cache, progress, settings.threads),
+    )
+
+
+def photos_and_weights(
+    settings: Settings, progress: Progress, memo: Memo | None = None
+) -> tuple[Manifest, Weights]:
+    """Find the photos, as ``photos`` does, and the backbone's weights.
+
+    Args:
+        settings: All choices.
+        progress: Hears of unpacking, drawing, checking and downloads.
+        memo: What earlier trials of this process found.
+
+    Raises:
+        ConfigError: there are no weights, or ``features.dir`` cannot be written.
+        DataError: there are no usable photos.
+    """
+    memo, choice = memo or Memo(), settings.backbone
+    manifest = photos(settings, progress, memo)
+    found = memo.get(
+        "weights",
+        (choice, settings.features.dir),
+        lambda: pretrained.resolve(
+            choice.name,
+            alpha=choice.alpha,
+            weights=choice.weights,
+            source=choice.weights_source,
+            cache_dir=Path(settings.features.dir).expanduser(),
+            notify=progress.note,
+        ),
+    )
+    return manifest, found

@@ -1,0 +1,75 @@
+"""Data sets of tensorflow-datasets (an extra), exported once as plain class folders."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from filelock import FileLock
+
+from catdog.core import runtime, use_locks
+from catdog.errors import ConfigError, DataError
+from catdog.progress import Progress
+
+NAME = "cats_vs_dogs"
+
+
+def export_cats_vs_dogs(data_dir: str | None, cache_dir: Path, progress: Progress) -> Path:
+    """Write the photos of ``cats_vs_dogs``, byte for byte as TFDS has them, into class folders.
+
+    Args:
+        data_dir: TFDS' data_dir; null is its default. Downloads what is not there.
+        cache_dir: Folder of the cache.
+        progress: Hears of the export.
+
+    Raises:
+        ConfigError: tensorflow-datasets is not installed.
+        DataError: the data set can be neither found nor downloaded.
+    """
+    runtime.load_tensorflow()
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError:
+        raise ConfigError(
+            "data", "tfds", "needs tensorflow-datasets", 'pip install "catdog-lab[tfds]"'
+        ) from None
+    try:
+        builder = tfds.builder(NAME, data_dir=data_dir)
+        builder.download_and_prepare()
+    except Exception as error:  # TFDS raises whatever its downloader raised
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            data_dir or "~/tensorflow_datasets",
+            f"{NAME} is not there and cannot be downloaded ({reason})",
+            "data=kaggle and data=folder read photos that you have",
+        ) from None
+    version = f"{NAME}-{builder.info.version}-{builder.info.dataset_size}"
+    target = cache_dir / "photos" / version
+    target.parent.mkdir(parents=True, exist_ok=True)
+    while not use_locks.hold(target):
+        with FileLock(f"{target}.lock"):
+            if not target.is_dir():
+                _export(builder, target, progress)
+    return target
+
+
+def _export(builder, target: Path, progress: Progress) -> None:  # noqa: ANN001
+    import tensorflow_datasets as tfds
+
+    names = builder.info.features["label"].names
+    data = builder.as_dataset(split="all", decoders={"image": tfds.decode.SkipDecoding()})
+    scratch = Path(tempfile.mkdtemp(dir=target.parent))
+    try:
+        for name in names:
+            (scratch / name).mkdir()
+        total = sum(split.num_examples for split in builder.info.splits.values())
+        with progress.track(f"Exporting {NAME}", total) as advance:
+            for number, example in enumerate(data.as_numpy_iterator()):
+                photo = scratch / names[example["label"]] / f"{number:06d}.jpg"
+                photo.write_bytes(example["image"])
+                advance(1)
+        os.rename(scratch, target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

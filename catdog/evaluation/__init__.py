@@ -1,0 +1,1 @@
+"""Metrics, intervals, tests, tables, label errors: arrays in, numbers out."""

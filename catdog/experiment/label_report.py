@@ -1,0 +1,185 @@
+"""An inspection of photos: labels that may be wrong, near-duplicates; as tables and pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from catdog.core.files import write_rows
+from catdog.data.manifest import Manifest, Photo
+from catdog.evaluation import label_errors
+from catdog.plots import montage
+from catdog.progress import Progress
+from catdog.tracking.names import NOTE
+from catdog.tracking.run import Run
+
+DRAWN = 25
+"""Most photos or pairs in a picture; the tables have all."""
+
+
+class Suspect(NamedTuple):
+    """A photo whose label another class beats, out of fold."""
+
+    path: str
+    label: str
+    suggested: str
+    probability_of_label: float
+    probability_of_suggested: float
+    split: str
+    sha256: str
+
+
+class Duplicate(NamedTuple):
+    """Two photos that look nearly the same; ``straddles``: they lie in different splits."""
+
+    similarity: float
+    first: str
+    second: str
+    first_label: str
+    second_label: str
+    first_split: str
+    second_split: str
+    straddles: bool
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found.
+
+    Attributes:
+        suspects: The least probable label first.
+        duplicates: The most similar first; byte-identical photos are not among them.
+        accuracy: Of the heads that judged, out of fold.
+        shown: Indices of the suspects' photos, and of the duplicates'.
+    """
+
+    suspects: list[Suspect]
+    duplicates: list[Duplicate]
+    accuracy: float
+    shown: tuple[list[int], list[tuple[int, int]]]
+
+    @property
+    def straddling(self) -> int:
+        """How many pairs lie in different splits."""
+        return sum(pair.straddles for pair in self.duplicates)
+
+
+def inspect(
+    manifest: Manifest, features: np.ndarray, *, seed: int, similarity: float, progress: Progress
+) -> Inspection:
+    """Look for suspects among photos.
+
+    Args:
+        manifest: The photos.
+        features: (n, d) float32, theirs.
+        seed: Of the folds.
+        similarity: Least cosine of near-duplicates.
+        progress: Hears what is going on.
+    """
+    photos, names = manifest.photos, manifest.classes
+    labels = np.array([photo.label for photo in photos])
+    progress.note(f"Judging {len(photos):,} photos by heads that have not seen them")
+    said = label_errors.out_of_fold(features, labels, seed=seed)
+    found = [int(i) for i in label_errors.doubted(said, labels)]
+    progress.note("Comparing every photo with every other")
+    pairs = [
+        pair
+        for pair in label_errors.near_duplicates(features, similarity)
+        if photos[pair.first].sha256 != photos[pair.second].sha256  # these share a split anyway
+    ]
+    return Inspection(
+        [_suspect(photos[i], said[i], names) for i in found],
+        [_duplicate(photos[p.first], photos[p.second], p.similarity, names) for p in pairs],
+        float((said.argmax(1) == labels).mean()),
+        (found[:DRAWN], [(pair.first, pair.second) for pair in pairs[:DRAWN]]),
+    )
+
+
+def _suspect(photo: Photo, said: np.ndarray, names: Sequence[str]) -> Suspect:
+    own, best = float(said[photo.label]), int(said.argmax())
+    return Suspect(
+        photo.path, names[photo.label], names[best], own, float(said[best]), photo.split,
+        photo.sha256,
+    )  # fmt: skip
+
+
+def _duplicate(first: Photo, second: Photo, similarity: float, names: Sequence[str]) -> Duplicate:
+    return Duplicate(
+        similarity, first.path, second.path, names[first.label], names[second.label],
+        first.split, second.split, first.split != second.split,
+    )  # fmt: skip
+
+
+def log(run: Run, inspection: Inspection, manifest: Manifest, command: str) -> None:
+    """Log counts, tables, pictures and a description.
+
+    Args:
+        run: The inspection's.
+        inspection: What was found.
+        manifest: The photos.
+        command: What repeats it.
+    """
+    counts = {"photos": len(manifest.photos), "classes": list(manifest.classes)}
+    source = json.dumps({"path": str(manifest.root)})
+    run.dataset(manifest.root.name, manifest.digest, json.dumps(counts), source)
+    suspects, duplicates = inspection.suspects, inspection.duplicates
+    found = {
+        "suspects/count": len(suspects),
+        "suspects/accuracy": inspection.accuracy,
+        "duplicates/pairs": len(duplicates),
+        "duplicates/straddling": inspection.straddling,
+    }
+    run.metrics(found)
+    with run.folder("suspects") as place:
+        write_rows(place / "suspects.csv", Suspect, suspects)
+        write_rows(place / "duplicates.csv", Duplicate, duplicates)
+        _draw(place, inspection, manifest.photos)
+    lines = [
+        f"**Question**: which labels of {manifest.root.name} are wrong, what is there twice?",
+        f"**Data**: {len(manifest.photos):,} photos",
+        f"**Result**: {len(suspects)} labels doubted, {len(duplicates)} near-duplicates, "
+        f"{inspection.straddling} of them across splits",
+    ]
+    run.tags({NOTE: "  \n".join(lines) + f"\n\nRepeat it with\n\n    {command}\n"})
+
+
+def _draw(place: Path, inspection: Inspection, photos: Sequence[Photo]) -> None:
+    single, double = inspection.shown
+    suspects, duplicates = inspection.suspects[:DRAWN], inspection.duplicates[:DRAWN]
+    montage.save(
+        place / "suspects.png",
+        photos=[montage.thumbnail(photos[i]) for i in single],
+        captions=[
+            f"{one.label}? {one.suggested} {one.probability_of_suggested:.3f}\n"
+            f"{Path(one.path).name}"
+            for one in suspects
+        ],
+        title=f"Most doubted of {len(inspection.suspects)} doubted labels",
+        nothing="no label is doubted",
+    )
+    montage.save(
+        place / "duplicates.png",
+        photos=[_side_by_side(photos[i], photos[k]) for i, k in double],
+        captions=[
+            f"{one.similarity:.3f}  {one.first_split} | {one.second_split}\n"
+            f"{Path(one.first).name} | {Path(one.second).name}"
+            for one in duplicates
+        ],
+        title=f"Most similar of {len(inspection.duplicates)} near-duplicates",
+        nothing="no near-duplicates",
+    )
+
+
+def _side_by_side(first: Photo, second: Photo) -> np.ndarray:
+    """Return two thumbnails as one picture, white between them."""
+    pair = [montage.thumbnail(photo, 120) for photo in (first, second)]
+    high = max(len(one) for one in pair)
+    filled = [
+        np.pad(one, [(0, high - len(one)), (0, 4), (0, 0)], constant_values=255) for one in pair
+    ]
+    return np.concatenate(filled, axis=1)

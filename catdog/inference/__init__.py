@@ -1,0 +1,1 @@
+"""A saved model and new photos: load it safely, predict, explain, write answers."""

@@ -1,0 +1,1 @@
+"""Networks: pretrained weights, backbone and cut, head, the end-to-end model."""

@@ -1,0 +1,101 @@
+"""A search that starts from the LR range test: its suggestion is the first trial."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from catdog.cli import hydra_app
+from catdog.errors import ConfigError
+from hydra_plugins.optuna_workers import StudyInfo, SweepCallback
+
+ANSWER = "CATDOG_SUGGEST_FILE"
+"""Environment variable that names a file for the suggestions, instead of printing them."""
+
+WHICH = ("valley", "steep", "minimum")
+
+RATE, DROPOUT = "optimizer.lr", "head.dropout"
+
+
+class StartFromRangeTest(SweepCallback):
+    """Tries the LR range test's suggestion first.
+
+    The test runs in a process of its own, once per study; it also extracts the features.
+
+    Args:
+        which: ``valley``, ``steep`` or ``minimum``.
+    """
+
+    def __init__(self, which: str = "valley") -> None:
+        if which not in WHICH:
+            raise ConfigError(
+                "hydra.sweeper.callbacks.suggestion.which", which, f"expected {', '.join(WHICH)}"
+            )
+        self._which = which
+
+    def on_study_start(self, study: StudyInfo) -> dict[str, str] | None:
+        """Enqueue the suggested rate, with the configured dropout where that is swept too."""
+        from catdog.cli import console
+
+        point: dict[str, float] = {}
+        say = console.Console().note
+        if (study.parameters.get(RATE) or {}).get("kind") != "float":
+            say(f"{RATE} is not searched in an interval: no LR range test")
+            return None
+        answer = _ask(study)
+        rate = answer.get("suggestions", {}).get(self._which, math.nan)
+        if math.isnan(rate):
+            say("The LR range test has no suggestion: the search starts without one")
+            return None
+        for key, value in ((RATE, rate), (DROPOUT, answer[DROPOUT])):
+            space = study.parameters.get(key) or {}
+            if space.get("kind") == "float" and isinstance(value, (int, float)):
+                point[key] = _nearest(value, space)
+        say(f"LR range test: {rate:.1e} ({self._which}); the first trial takes {_shown(point)}")
+        return {"enqueue": json.dumps([point])}
+
+
+def _nearest(value: float, space: Mapping[str, Any]) -> float:
+    """Return the swept value that is nearest: inside, and on a step of a range."""
+    low, step = space["low"], abs(space["step"] or 0)
+    inside = min(max(value, low), space["high"])
+    return low + round((inside - low) / step) * step if step else inside
+
+
+def _shown(point: dict[str, float]) -> str:
+    return " ".join(f"{key}={value:.3g}" for key, value in point.items())
+
+
+def _ask(study: StudyInfo) -> dict[str, Any]:
+    """Run the test on the study's fixed settings; return nothing if it fails."""
+    env = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR" or hydra_app.VERBOSE}
+    cwd = str(study.config.hydra.runtime.cwd)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "answer.json"
+        subprocess.run(
+            [sys.executable, "-m", "catdog.suggest", *_words(study)],
+            env={**env, ANSWER: str(place)},
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+        )
+        return json.loads(place.read_text()) if place.exists() else {}
+
+
+def _words(study: StudyInfo) -> list[str]:
+    job = study.config.hydra
+    words = ["--config-name", str(job.job.config_name)]
+    for source in job.runtime.config_sources:
+        if source.provider == "command-line":
+            words += ["--config-dir", str(source.path)]
+    given = OmegaConf.to_container(job.overrides.hydra, resolve=False)
+    words += [word for word in given if str(word).startswith("hydra.searchpath")]  # type: ignore
+    return [*words, *study.overrides, "hydra.mode=RUN", f"hydra.run.dir='{study.directory}/test'"]

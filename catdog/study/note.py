@@ -1,0 +1,63 @@
+"""A study's description in MLflow: question, space, data, result, commands; Markdown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from catdog.core import paths
+from catdog.study import catalog, trials
+
+if TYPE_CHECKING:
+    from catdog.study.winner import Winner
+    from hydra_plugins.optuna_workers import StudyInfo
+
+
+def write(info: StudyInfo, command: str, winners: Sequence[Winner] = (), metric: str = "") -> str:
+    """Return the description.
+
+    Args:
+        info: The study.
+        command: What starts it, or goes on with it.
+        winners: Its best trials, none before one is complete.
+        metric: What the first objective is called.
+    """
+    lines = [f"**Question**: {_question(info)}\n"] if _question(info) else []
+    fixed = f", with {_code(' '.join(info.overrides))}" if info.overrides else ""
+    lines += [f"**Data**: {info.config.data.name}{fixed}\n"]
+    # before the table: MLflow folds a description after a few lines
+    lines += [f"**Result**: {_result(info, winners, metric)}\n", "| swept | over |", "|---|---|"]
+    lines += [f"| {_code(name)} | {_code(text)} |" for name, text in info.space.items()]
+    lines += ["", "Run it again, or go on with it:\n", f"    {command}\n"]
+    if len(winners) == 1:
+        repeat = f"    python -m catdog.train +best={info.name}\n"
+        lines += ["Repeat the winner:\n", repeat]
+    return "\n".join(lines)
+
+
+def _question(info: StudyInfo) -> str:
+    """Return what the search's file asks, if the study comes from one of sweeps/."""
+    name = str(info.config.hydra.job.config_name)
+    asked = {search.name: search.question for search in catalog.known(paths.sweeps())}
+    return asked.get(name, "")
+
+
+def _result(info: StudyInfo, winners: Sequence[Winner], metric: str) -> str:
+    counts = Counter(map(trials.state_of, info.trials()))
+    names = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
+    shown = ", ".join(f"{counts[state]} {name}" for state, name in names.items() if counts[state])
+    shown = f"{sum(counts.values())} of {info.n_trials} trials ended ({shown or 'none'})"
+    if len(winners) != 1:
+        return f"{shown}; {len(winners)} on the Pareto front" if winners else shown
+    best = winners[0]
+    params = " ".join(f"{name}={_short(value)}" for name, value in best.params.items())
+    return f"best {metric} **{best.values[0]:.5g}**, trial {best.trial}: {_code(params)}; {shown}"
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _code(text: str) -> str:
+    return f"`{text.replace('|', '/').replace('`', '')}`"

@@ -1,0 +1,175 @@
+"""A study's run in MLflow: the parent of its trials' runs, with pictures and winner."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
+
+from catdog.cli.overrides import typed
+from catdog.core import paths
+from catdog.errors import ConfigError
+from catdog.study import note
+from catdog.study.results import Result
+from catdog.study.trials import progress
+from catdog.tracking import names, owners
+from hydra_plugins.optuna_workers import StudyInfo, SweepCallback, TrialInfo
+
+if TYPE_CHECKING:
+    from catdog.tracking import Tracker
+    from catdog.tracking.run import Run
+    from catdog.tracking.store import Known
+
+IDENTITY = "catdog.study_id"
+"""Tag of the parent: a study of the same name that is made later gets a parent of its own."""
+
+
+class StudyRun(SweepCallback):
+    """Keeps one run of kind ``sweep`` per study, whichever machines work on it.
+
+    It stays RUNNING while any command works on the study; each command that does so has an owner
+    tag on it. Trials find it by ``study.SHARED_PARENT`` and log to runs of their own.
+    """
+
+    def __init__(self) -> None:
+        self._tracker: Tracker | None = None
+        self._lock = threading.Lock()  # trials of several workers end at the same time
+
+    def on_study_start(self, info: StudyInfo) -> dict[str, str]:
+        """Create the parent, unless a command that died here has done so."""
+        tracker = self._store(info)
+        found = tracker.find({"catdog.kind": "sweep", IDENTITY: info.identity})
+        if found:
+            return {names.SHARED_PARENT: found[0].run_id}
+        run = tracker.create(info.name, _tags(info) | _owner())
+        run.params(_params(info))
+        with run.folder("config") as place:
+            (place / "resolved.yaml").write_text(OmegaConf.to_yaml(info.config, resolve=False))
+            (place / "overrides.yaml").write_text(OmegaConf.to_yaml(list(info.overrides)))
+        return {names.SHARED_PARENT: run.run_id}
+
+    def on_session_start(self, info: StudyInfo) -> None:
+        """Make this command one of the parent's owners.
+
+        Raises:
+            ConfigError: the parent is not in this store any more.
+        """
+        tracker, parent = self._store(info), self._parent(info)
+        dead = parent.tags.keys() - owners.living(parent.tags).keys()
+        run = tracker.open(parent.run_id)
+        run.drop_tags(tag for tag in dead if tag.startswith(f"{owners.OWNER}."))
+        run.tags(_owner())
+        if parent.status != "RUNNING":
+            run.resume()
+
+    def on_trial_end(self, info: StudyInfo, trial: TrialInfo) -> None:
+        """Bring the parent up to date; end the run of a trial that could not do so itself."""
+        with self._lock:
+            if trial.state == "FAIL":
+                self._bury(info, trial)
+            self._log_progress(info)
+
+    def on_study_end(self, info: StudyInfo) -> None:
+        """Log the winner and the pictures, and end the parent if nobody else works on it."""
+        tracker, parent = self._store(info), self._parent(info)
+        run = tracker.open(parent.run_id)
+        try:
+            self._log_progress(info)
+            Result(tracker, run, info).log()
+        finally:
+            mine = {owners.OWNER, owners.session()}
+            others = owners.living({k: v for k, v in parent.tags.items() if k not in mine})
+            run.drop_tags([owners.session()])
+            if info.finished or not others:
+                run.end(_status(info))
+
+    def _store(self, info: StudyInfo) -> Tracker:
+        if self._tracker is None:
+            from catdog import tracking
+
+            choice = info.config.tracking
+            self._tracker = tracking.Tracker(
+                uri=choice.uri, experiment=choice.experiment, root=paths.root()
+            )
+        return self._tracker
+
+    def _parent(self, info: StudyInfo) -> Known:
+        tracker, run_id = self._store(info), info.shared[names.SHARED_PARENT]
+        parent = tracker.know(run_id)
+        if parent is None or parent.deleted:
+            gone = "was deleted" if parent else "is not there"
+            raise ConfigError(
+                "tracking.uri", tracker.shown_uri,
+                f"the MLflow run {run_id} of study {info.name} {gone}",
+                "the store that the study was begun with, or another hydra.sweeper.study_name",
+            )  # fmt: skip
+        return parent
+
+    def _log_progress(self, info: StudyInfo) -> None:
+        trials = info.trials()
+        run = self._store(info).open(info.shared[names.SHARED_PARENT])
+        run.metrics(progress(trials, info.directions), len(trials))
+        run.flush()
+
+    def _bury(self, info: StudyInfo, trial: TrialInfo) -> None:
+        """Give a failed trial an ended run: its process may have died before, or during it."""
+        tracker = self._store(info)
+        tags = names.child_tags(info.shared, info.name, trial.number)
+        known = tracker.find({k: v for k, v in tags.items() if k != names.STATE})
+        if not known:
+            label = {"catdog.kind": "trial", "hydra.dir": str(trial.directory)}
+            made = tracker.create(f"trial {trial.number}: not started", {**tags, **label})
+            _end_lost(made, trial)
+        for one in known:
+            if one.status == "RUNNING":
+                _end_lost(tracker.open(one.run_id), trial)
+
+
+def _end_lost(run: Run, trial: TrialInfo) -> None:
+    with run.folder("error") as place:
+        (place / "traceback.txt").write_text(trial.error + "\n")
+    run.tags({names.STATE: "FAIL"})
+    run.end("KILLED")
+
+
+def _owner() -> dict[str, str]:
+    return {owners.OWNER: owners.mine(), owners.session(): owners.mine()}
+
+
+def _tags(info: StudyInfo) -> dict[str, str]:
+    from catdog.core.provenance import commit
+
+    state = commit(paths.root())
+    return {
+        "catdog.kind": "sweep",
+        "catdog.command": typed(),
+        "catdog.commit": state.sha,
+        "catdog.dirty": str(state.dirty).lower() if state.sha else "",
+        "mlflow.note.content": note.write(info, typed()),
+        "mlflow.source.name": "catdog.train",
+        "hydra.dir": str(info.directory),
+        names.STUDY: info.name,
+        IDENTITY: info.identity,
+    }
+
+
+def _params(info: StudyInfo) -> dict[str, Any]:
+    choices = info.config.hydra.runtime.choices
+    return {
+        **{f"space.{name}": text for name, text in info.space.items()},
+        "fixed": " ".join(info.overrides),
+        "sampler": choices["hydra/sweeper/sampler"],
+        "pruner": choices["hydra/sweeper/pruner"],
+        "objective.metric": info.config.objective.metric,
+        "storage": paths.without_password(info.storage),
+    }
+
+
+def _status(info: StudyInfo) -> str:
+    """Return FINISHED, FAILED (too many trials did) or KILLED (slots are left: it can go on)."""
+    states = [trial.state for trial in info.trials()]
+    allowed = info.config.hydra.sweeper.max_failure_rate * info.n_trials
+    if states.count("FAIL") > allowed or (states and set(states) == {"FAIL"}):
+        return "FAILED"
+    return "FINISHED" if info.finished or info.stopped else "KILLED"

@@ -1,0 +1,138 @@
+"""What a study has found: its winner, its pictures, and learning rate against result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from catdog.cli.overrides import absolute, typed
+from catdog.plots.layout import Point
+from catdog.study import note, winner
+from catdog.study.trials import Trial, best, state_of, write_csv
+from catdog.tracking import names
+from hydra_plugins.optuna_workers import StudyInfo
+
+if TYPE_CHECKING:
+    from catdog.tracking import Tracker
+    from catdog.tracking.run import Run
+
+RATE = "optimizer.lr"
+
+
+def points(trials: Iterable[Trial], winners: Iterable[int]) -> list[Point]:
+    """Return where each trial that has ended lies between learning rate and objective.
+
+    Args:
+        trials: Those without a learning rate are left out.
+        winners: Numbers of the best ones.
+    """
+    won = set(winners)
+    return [
+        Point(
+            number=trial.number,
+            lr=lr,
+            value=_last_value(trial),
+            state=state_of(trial),
+            best=trial.number in won,
+            params=dict(trial.params),
+        )
+        for trial in trials
+        if (lr := _rate(trial)) is not None and state_of(trial) in ("COMPLETE", "PRUNED", "FAIL")
+    ]
+
+
+def _rate(trial: Trial) -> float | None:
+    try:
+        lr = float(trial.params[RATE])  # a swept list may hold it as Hydra's text
+    except (KeyError, TypeError, ValueError):
+        return None
+    return lr if math.isfinite(lr) and lr > 0 else None
+
+
+def _last_value(trial: Any) -> float | None:
+    """Return the objective, or of a pruned trial what it reported last."""
+    if trial.values:
+        return float(trial.values[0])
+    reported = getattr(trial, "intermediate_values", {})
+    return float(reported[max(reported)]) if reported else None
+
+
+class Result:
+    """What a study has found so far, for its run."""
+
+    def __init__(self, tracker: Tracker, run: Run, info: StudyInfo) -> None:
+        from catdog.plots import study
+
+        self._tracker, self._run, self._info = tracker, run, info
+        self._study = study.copied(info.load())
+        self._trials: Sequence[Any] = info.load().get_trials(deepcopy=False)
+        self._winners = best(self._trials, info.directions)
+        self._metrics = [str(info.config.objective.metric)]
+        self._metrics += [f"value {i}" for i in range(2, len(info.directions) + 1)]
+
+    def log(self) -> None:
+        """Log table, pictures, winner and description."""
+        winners = [self._winner(trial) for trial in self._winners]
+        with self._run.folder("sweep") as place:
+            write_csv(place / "trials.csv", self._trials, self._info.directions)
+            if winners:
+                winner.write(place / "best.yaml", self._info.name, winners)
+            self._draw(place)
+        if len(winners) == 1:
+            self._run.tags(_winner_tags(winners[0]))
+            self._log_model(winners[0].run_id)
+        text = note.write(self._info, typed(), winners, self._metrics[0])
+        self._run.tags({names.NOTE: text})
+
+    def _draw(self, place: Path) -> None:
+        from catdog.plots import html, png, study
+
+        study.draw(place, self._study, self._metrics)
+        drawn = points(self._trials, [trial.number for trial in self._winners])
+        if not drawn:
+            return
+        shown: dict[str, Any] = {
+            "points": drawn,
+            "metric": self._metrics[0],
+            "maximize": self._info.directions[0] == "maximize",
+            "title": f"{self._info.name}: learning rate and result",
+        }
+        png.lr_vs_loss_png(place / "lr_vs_loss.png", **shown)
+        html.lr_vs_loss_html(place / "lr_vs_loss.html", **shown)
+
+    def _winner(self, trial: Any) -> winner.Winner:
+        from catdog.core.provenance import Provenance
+
+        twin = trial.user_attrs.get("duplicate_of")
+        ran = trial if twin is None else self._trials[twin]
+        overrides = [absolute(one) for one in ran.user_attrs.get("overrides", [])]
+        return winner.Winner(
+            trial=ran.number,
+            run_id=ran.user_attrs.get(names.RUN_ID, ""),
+            values=trial.values,
+            params=dict(trial.params),
+            command=Provenance(overrides=overrides).command,
+            overrides=overrides,
+        )
+
+    def _log_model(self, run_id: str) -> None:
+        """Log the winner's MLflow model, which trials leave out."""
+        from catdog.tracking import logged_model
+
+        known = self._tracker.know(run_id) if run_id else None
+        wanted = self._info.config.tracking.log_model == "auto"
+        if wanted and known and not known.has_model and not known.deleted:
+            classes = known.profile["classes"]
+            logged_model.log_from_artifacts(self._tracker.open(run_id), classes)
+
+
+def _winner_tags(best: winner.Winner) -> Mapping[str, str]:
+    params = " ".join(f"{name}={value}" for name, value in best.params.items())
+    return {
+        "best.trial": str(best.trial),
+        "best.run_id": best.run_id,
+        "best.params": params,
+        "best.command": best.command,
+    }

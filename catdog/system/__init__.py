@@ -1,0 +1,1 @@
+"""This machine and its services, for doctor, ui and cache."""

@@ -1,0 +1,144 @@
+"""Databases of runs and of studies: which one is meant, and whether it answers.
+
+Looking makes nothing: neither a file, nor tables, nor a file beside a database.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from catdog.core import paths
+from catdog.errors import CatdogError, ConfigError
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+SECONDS = 5
+
+
+def asked(uri: str | None) -> tuple[str, str]:
+    """Return the MLflow store, and what a message calls it."""
+    if uri:
+        return uri, "--uri"
+    if named := os.environ.get("MLFLOW_TRACKING_URI"):
+        return named, "MLFLOW_TRACKING_URI"
+    return paths.store(None, paths.root()), "--uri"
+
+
+def check_server(url: str, key: str, seconds: float = 10) -> None:
+    """Make sure that an MLflow server answers; one that wants a login does.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    parts = urllib.parse.urlsplit(url.rstrip("/"))
+    address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=seconds):
+            return
+    except urllib.error.HTTPError as error:
+        reason: object = error
+        if error.code < 500:
+            return
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+    raise ConfigError(
+        key, paths.without_password(url), f"this MLflow server cannot be reached: {reason}",
+        "--uri <one that answers>",
+    )  # fmt: skip
+
+
+def runs(uri: str) -> str:
+    """Return how many runs an MLflow database holds, or nothing if it has no tables yet.
+
+    Raises:
+        CatdogError: it does not answer, or its tables are of another MLflow.
+    """
+    with _connected(uri) as database:
+        if not _has(database, "experiments"):
+            return ""
+        (version,) = _row(database, "SELECT version_num FROM alembic_version")
+        made, replaced = _revisions()
+        if version in replaced:
+            fix = f"`mlflow db upgrade {paths.without_password(uri)}`, after a copy of it"
+            raise CatdogError(f"its tables are of an older MLflow; try {fix}")
+        if made and version not in made:
+            fix = "`pip install --upgrade mlflow`"
+            raise CatdogError(f"its tables are of a newer MLflow than is installed; try {fix}")
+        (count,) = _row(database, "SELECT count(*) FROM runs WHERE lifecycle_stage = 'active'")
+        return f"{count:,} run{'' if count == 1 else 's'}"
+
+
+def studies(url: str) -> tuple[int, int] | None:
+    """Return how many studies and trials Optuna has in a database, or None without its tables.
+
+    Raises:
+        CatdogError: it does not answer.
+    """
+    with _connected(url) as database:
+        if not _has(database, "studies"):
+            return None
+        (studies,) = _row(database, "SELECT count(*) FROM studies")
+        return studies, _row(database, "SELECT count(*) FROM trials")[0]
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[sa.Connection]:
+    import sqlalchemy as sa
+
+    try:
+        parsed = sa.make_url(url)
+        backend = parsed.get_backend_name()
+        if backend == "sqlite":
+            parsed = parsed.set(database=_read_only(paths.sqlite_file(url)), query={"uri": "true"})
+        waits = {"sqlite": {"timeout": SECONDS}, "postgresql": {"connect_timeout": SECONDS}}
+        arguments: dict[str, Any] = waits.get(backend, {})
+        engine = sa.create_engine(parsed, connect_args=arguments, poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            yield connection
+    except (sa.exc.SQLAlchemyError, ImportError, OSError) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise CatdogError(reason) from None
+
+
+def _read_only(file: Path) -> str:
+    """Return SQLite's address of a file that reading leaves as it is."""
+    file.open("rb").close()  # SQLite would not say why it cannot be opened
+    with file.open("rb") as opened:
+        has_log = opened.read(20)[18:] == b"\2\2" and not Path(f"{file}-wal").exists()
+    # nobody writes such a file at present; SQLite would leave two files beside it
+    how = "immutable=1" if has_log else "mode=ro"
+    return f"file:{urllib.parse.quote(str(file.absolute()))}?{how}"
+
+
+def _has(database: sa.Connection, table: str) -> bool:
+    import sqlalchemy as sa
+
+    return sa.inspect(database).has_table(table)
+
+
+def _row(database: sa.Connection, query: str) -> Any:
+    import sqlalchemy as sa
+
+    return database.execute(sa.text(query)).one()
+
+
+def _revisions() -> tuple[set[str], set[str]]:
+    """Return the versions of its tables that the installed MLflow knows, and the outdated ones."""
+    spec = importlib.util.find_spec("mlflow")
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    files = [
+        f for folder in folders for f in Path(folder).glob("store/db_migrations/versions/*.py")
+    ]
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    made = set(re.findall(r"^revision = [\"'](\w+)", text, re.MULTILINE))
+    return made, set(re.findall(r"^down_revision = [\"'](\w+)", text, re.MULTILINE))

@@ -1,0 +1,150 @@
+"""The compiled steps that training, validation and the LR range test share.
+
+``Model.fit`` spends most of a head's training outside the arithmetic; here a chunk of an epoch is
+one call of a ``tf.function`` that gathers, casts, differentiates and applies. Keras' models,
+losses, schedules and optimizers are used as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from catdog.features.feeds import Chunk, Feed
+
+EVALUATION_ROWS = 256
+
+
+class Steps:
+    """Compiled training and evaluation of one model with one optimizer.
+
+    Args:
+        model: Features to logits.
+        optimizer: A Keras optimizer; built here.
+        batch_size: Rows per step.
+        label_smoothing: In [0, 1); of the training loss only.
+        class_weights: Weight of each class in the training loss; null weighs all alike.
+        ema: Decay of a moving average of the weights, in (0, 1); null keeps none.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        *,
+        batch_size: int,
+        label_smoothing: float = 0.0,
+        class_weights: Sequence[float] | None = None,
+        ema: float | None = None,
+    ) -> None:
+        self.model, self.optimizer, self.batch_size = model, optimizer, batch_size
+        self._classes = model.output_shape[-1]
+        weights = np.ones(self._classes) if class_weights is None else np.asarray(class_weights)
+        self._class_weights = tf.constant(weights, tf.float32)
+        self._loss = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=label_smoothing
+        )
+        optimizer.build(model.trainable_variables)
+        self._decay = ema or 0.0
+        variables = [variable.value for variable in model.trainable_variables]
+        self._averages = [tf.Variable(v, trainable=False) for v in variables] if ema else []
+        self._train = tf.function(self._train_rows, reduce_retracing=True)
+        self._evaluate = tf.function(self._evaluate_rows, reduce_retracing=True)
+
+    def train(self, chunk: Chunk) -> tuple[tf.Tensor, tf.Tensor]:
+        """Train on a chunk in its order; return (summed loss, number of correct rows)."""
+        return self._train(chunk.features, chunk.labels, tf.constant(chunk.order))
+
+    def _train_rows(
+        self, features: tf.Tensor, labels: tf.Tensor, order: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        loss, correct = tf.constant(0.0), tf.constant(0.0)
+        rows, size = tf.shape(order)[0], self.batch_size
+        for start in tf.range(0, rows, size):
+            batch = order[start : start + size]
+            y = tf.gather(labels, batch)
+            batch_loss, logits = self.step(tf.gather(features, batch), y)
+            count = tf.cast(tf.shape(batch)[0], tf.float32)
+            loss += batch_loss * count
+            correct += count_correct(logits, y)
+        return loss, correct
+
+    def step(self, features: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Take one optimizer step; return (mean loss of the batch before it, logits)."""
+        variables = self.model.trainable_variables
+        target = tf.one_hot(labels, self._classes)
+        with tf.GradientTape() as tape:
+            logits = self.model(tf.cast(features, tf.float32), training=True)
+            weights = tf.gather(self._class_weights, labels)
+            loss = self._loss(target, logits, sample_weight=weights)
+            scaled = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, [variable.value for variable in variables])
+        self.optimizer.apply(gradients, variables)
+        for average, variable in zip(self._averages, variables, strict=False):
+            average.assign(self._decay * average + (1 - self._decay) * variable.value)
+        return loss, logits
+
+    def evaluate(self, feed: Feed) -> tuple[float, float]:
+        """Return (cross-entropy, accuracy) over all photos of a feed; views are averaged."""
+        parts = [self._evaluate(features, labels) for features, labels in feed.ordered()]
+        loss, correct = (sum(float(part[i]) for part in parts) for i in (0, 1))
+        return loss / feed.photos, correct / feed.photos
+
+    def _evaluate_rows(
+        self, features: tf.Tensor, labels: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        loss, correct = tf.constant(0.0), tf.constant(0.0)
+        for start in tf.range(0, tf.shape(labels)[0], EVALUATION_ROWS):
+            rows = slice(start, start + EVALUATION_ROWS)
+            y = labels[rows]
+            logs = log_probabilities(self.model, features[:, rows])
+            loss -= tf.reduce_sum(tf.gather(logs, y, batch_dims=1))
+            correct += count_correct(logs, y)
+        return loss, correct
+
+    def swap_averages(self) -> None:
+        """Exchange the weights and their moving average, if one is kept."""
+        for average, variable in zip(self._averages, self.model.trainable_variables, strict=False):
+            raw = tf.identity(variable.value)
+            variable.assign(average)
+            average.assign(raw)
+
+
+def log_probabilities(model: keras.Model, features: tf.Tensor) -> tf.Tensor:
+    """Return the log of the mean probability over views.
+
+    Args:
+        model: Features to logits.
+        features: (views, n, *shape), any float dtype.
+
+    Returns:
+        (n, classes) float32.
+    """
+    views = features.shape[0]
+    logs = [
+        tf.nn.log_softmax(model(tf.cast(features[view], tf.float32), training=False))
+        for view in range(views)
+    ]
+    return tf.reduce_logsumexp(tf.stack(logs), 0) - np.log(views) if views > 1 else logs[0]
+
+
+def count_correct(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Count rows of (n, classes) scores whose largest is the label's."""
+    hits = tf.equal(tf.argmax(scores, 1, output_type=tf.int32), labels)
+    return tf.reduce_sum(tf.cast(hits, tf.float32))
+
+
+def predict(model: keras.Model, feed: Feed) -> np.ndarray:
+    """Return (n, classes) float32 probabilities of a feed's photos in order, views averaged."""
+    compute = tf.function(lambda x: tf.exp(log_probabilities(model, x)), reduce_retracing=True)
+    parts = []
+    for features, _ in feed.ordered():
+        step = max(1, 2**24 // int(np.prod(feed.shape)))  # at most 64 MiB of float32 at once
+        if len(feed.shape) > 1:  # a map has more behind it: the rest of the network
+            step = min(step, EVALUATION_ROWS)
+        for start in range(0, features.shape[1], step):
+            parts.append(compute(features[:, start : start + step]).numpy())
+    return np.concatenate(parts)

@@ -1,0 +1,114 @@
+"""Refuses, with one message each, what cannot run."""
+
+from __future__ import annotations
+
+import importlib.util
+import pkgutil
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from optuna_workers.errors import SweepError
+from optuna_workers.space.space import Space
+
+OFFICIAL = "hydra_plugins.hydra_optuna_sweeper"
+ENUMERATING = ("auto", "grid", "brute_force")
+
+
+def alone() -> None:
+    """Refuse to run beside the official plugin: whichever Hydra finds last would get our keys."""
+    if importlib.util.find_spec(OFFICIAL) is not None:
+        raise SweepError(
+            "hydra/sweeper", "optuna", "hydra-optuna-sweeper is installed and has the same name",
+            "pip uninstall hydra-optuna-sweeper",
+        )  # fmt: skip
+
+
+def settings(sweeper: DictConfig) -> None:
+    """Check the ranges of ``hydra.sweeper``'s numbers and names."""
+    _at_least(sweeper, "n_trials", 1)
+    _at_least(sweeper, "n_jobs", 1)
+    _at_least(sweeper, "max_trials_per_worker", 1)
+    _at_least(sweeper, "max_retries", 0)
+    _at_least(sweeper, "patience", 1)
+    for key in ("lease_seconds", "timeout"):
+        value = sweeper[key]
+        if value is not None and value <= 0:
+            raise _wrong(key, value, "must be above 0 (seconds)", "60")
+    if not 0 <= sweeper.max_failure_rate <= 1:
+        raise _wrong("max_failure_rate", sweeper.max_failure_rate, "must be from 0 to 1", "0.5")
+    for key, known in (
+        ("isolation", ("process", "none")),
+        ("duplicates", ("reuse", "run")),
+        ("output", ("file", "terminal")),
+    ):
+        if sweeper[key] not in known:
+            raise _wrong(key, sweeper[key], f"must be {' or '.join(known)}", known[0])
+
+
+def _at_least(sweeper: DictConfig, key: str, least: int) -> None:
+    value = sweeper[key]
+    if value is not None and value < least:
+        raise _wrong(key, value, f"must be {least} or more", str(max(least, 1)))
+
+
+def _wrong(key: str, found: Any, reason: str, fix: str) -> SweepError:
+    return SweepError(f"hydra.sweeper.{key}", found, reason, f"hydra.sweeper.{key}={fix}")
+
+
+def directions(sweeper: DictConfig) -> list[str]:
+    """Return the directions as a list of words."""
+    asked = sweeper.direction
+    given = OmegaConf.to_container(asked) if OmegaConf.is_list(asked) else [asked]
+    found = [str(getattr(one, "name", one)).lower() for one in given]  # type: ignore[union-attr]
+    wrong = [one for one in found if one not in ("minimize", "maximize")]
+    if wrong or not found:
+        raise _wrong("direction", asked, "must be minimize or maximize, or a list", "minimize")
+    if len(found) > 1 and sweeper.patience is not None:
+        raise _wrong("patience", sweeper.patience, f"there are {len(found)} directions", "null")
+    return found
+
+
+def enumerates(sweeper: DictConfig, space: Space) -> bool:
+    """Return whether the combinations are counted through instead of sampled.
+
+    Raises:
+        SweepError: they should be, but there is an interval among them.
+    """
+    sampler = choice(sweeper.sampler)
+    if sampler not in ENUMERATING:
+        return False
+    if sweeper.custom_search_space or not space.finite:
+        if sampler == "auto":
+            return False
+        endless = [p.name for p in space.parameters if not p.texts]
+        raise SweepError(
+            "hydra/sweeper/sampler", sampler,
+            f"it tries every combination, but {', '.join(endless) or 'the space'} is not a list",
+            "hydra/sweeper/sampler=tpe, or lists such as 1e-4,1e-3",
+        )  # fmt: skip
+    return True
+
+
+def function(sweeper: DictConfig, key: str) -> Any:
+    """Return the function that a key of ``hydra.sweeper`` names, if any.
+
+    Raises:
+        SweepError: there is no such function.
+    """
+    if (path := sweeper[key]) is None:
+        return None
+    try:
+        return pkgutil.resolve_name(path)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SweepError(
+            f"hydra.sweeper.{key}", path, f"it cannot be loaded: {error}",
+            "package.module.function",
+        ) from None  # fmt: skip
+
+
+def choice(node: Any) -> str:
+    """Return what a group's node is called, or an empty text for one of the user's own."""
+    known = node.get("name") if isinstance(node, (Mapping, DictConfig)) else node
+    return str(known or "")

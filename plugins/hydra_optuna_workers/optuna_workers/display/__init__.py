@@ -1,0 +1,1 @@
+"""The live table, and lines where there is no terminal."""

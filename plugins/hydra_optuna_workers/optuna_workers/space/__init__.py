@@ -1,0 +1,1 @@
+"""The command line as a search space: lists, ranges, intervals, conditions, known points."""

@@ -1,0 +1,98 @@
+"""Where a study is kept, and how every job is told of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from optuna_workers.errors import SweepError
+from optuna_workers.space.space import Space
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a study is kept.
+
+    Attributes:
+        name: Optuna's name of the study.
+        url: Its database, with an absolute path.
+        directory: ``hydra.sweep.dir``, absolute.
+    """
+
+    name: str
+    url: str
+    directory: Path
+
+    def exists(self) -> bool:
+        """Return whether there may be a study: a SQLite file is not made by looking."""
+        return not self.url.startswith("sqlite") or file_of(self.url).exists()
+
+
+def default_name(job: str, space: Space, directions: list[str], custom: str | None) -> str:
+    """Return ``<job>-<8 hex>``: the same command has the same name."""
+    facts = [list(space.fixed), space.canonical(), directions, custom]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return f"{job}-{digest[:8]}"
+
+
+def place(config: DictConfig, name: str, cwd: Path) -> Place:
+    """Name the study in the configuration and return where that puts it."""
+    with read_write(config), open_dict(config):
+        config.hydra.sweeper.study_name = name
+    directory = (cwd / str(config.hydra.sweep.dir)).resolve()
+    url = config.hydra.sweeper.storage or f"sqlite:///{directory}/study.db"
+    return Place(name, _absolute(str(url), cwd), directory)
+
+
+def _absolute(url: str, cwd: Path) -> str:
+    if not url.startswith("sqlite"):
+        return url
+    scheme, separator, path = url.partition(":///")
+    file, question, options = path.partition("?")
+    if not separator or file in ("", ":memory:"):
+        raise SweepError(
+            "hydra.sweeper.storage", url, "workers are processes and cannot share memory",
+            "a file such as sqlite:///study.db",
+        )  # fmt: skip
+    return f"{scheme}:///{cwd / file}{question}{options}"
+
+
+def file_of(url: str) -> Path:
+    """Return the file of a SQLite database."""
+    return Path(url.partition(":///")[2].partition("?")[0])
+
+
+def warn_of_time(config: DictConfig) -> None:
+    """Say so if the same command would look for its study elsewhere next time."""
+    raw: Any = OmegaConf.to_container(config.hydra.sweep, resolve=False)
+    if config.hydra.sweeper.storage is None and "now:" in str(raw["dir"]):
+        log.warning(
+            "hydra.sweep.dir holds the time, so the same command will not resume this study: set "
+            "hydra.sweeper.storage, or hydra.sweep.dir to 'sweeps/${hydra.sweeper.study_name}'"
+        )
+
+
+def fix(config: DictConfig, where: Place) -> None:
+    """Make every job compose with this study's name and an absolute directory."""
+    fixed = [
+        f"hydra.sweeper.study_name={_quoted(where.name)}",
+        f"hydra.sweep.dir={_quoted(str(where.directory))}",
+    ]
+    # as text: an override may name ${hydra.job.num}, which is known in a job only
+    given: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
+    with read_write(config), open_dict(config):
+        config.hydra.overrides.hydra = [*given, *fixed]
+        config.hydra.sweep.dir = str(where.directory)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -1,0 +1,167 @@
+"""A study's name, its database, and whether it is the one that was meant."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import optuna
+import sqlalchemy as sa
+from filelock import FileLock
+from optuna.storages import RDBStorage
+
+from optuna_workers.errors import SweepError
+from optuna_workers.space import space as space_module
+from optuna_workers.space.space import Space
+from optuna_workers.storage.location import Place, file_of
+from optuna_workers.storage.retry import despite_others
+from optuna_workers.storage.slots import Claims
+
+log = logging.getLogger(__name__)
+
+SPACE, FIXED, STOPPED = "hydra:space", "hydra:fixed", "hydra:stopped"
+"""User attributes of a study: what it searches, under which overrides; why it stopped early."""
+
+DATABASES = "sqlite:///file.db, postgresql+psycopg://user@host/name"
+
+
+_checked: set[str] = set()
+"""Databases whose tables this process has seen: looking again costs 0.1 s each time."""
+
+
+def open_storage(url: str) -> RDBStorage:
+    """Open a database, making Optuna's tables where they are missing.
+
+    Raises:
+        SweepError: it is no SQL database, or does not answer.
+    """
+    try:
+        parsed = sa.make_url(url)
+        with _one_at_a_time(url):
+            return _opened(url, parsed.get_backend_name())
+    except (sa.exc.SQLAlchemyError, ImportError, OSError) as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        shown = _without_password(url)
+        raise SweepError(
+            "hydra.sweeper.storage", shown, f"this storage cannot be used: {reason}", DATABASES
+        ) from None
+
+
+@despite_others
+def _opened(url: str, backend: str) -> RDBStorage:
+    waits = {"sqlite": {"timeout": 60}, "postgresql": {"connect_timeout": 10}}
+    options: dict[str, Any] = {"connect_args": waits.get(backend, {})}
+    if backend != "sqlite":
+        options["pool_pre_ping"] = True
+    known = url in _checked
+    storage = RDBStorage(
+        url, engine_kwargs=options, skip_compatibility_check=known, skip_table_creation=known
+    )
+    _checked.add(url)
+    return storage
+
+
+def _without_password(url: str) -> str:
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except sa.exc.ArgumentError:
+        return url
+
+
+@contextlib.contextmanager
+def _one_at_a_time(url: str) -> Iterator[None]:
+    """Lock a SQLite file's creation: alembic's tables are made by one process only."""
+    if not url.startswith("sqlite"):
+        yield
+        return
+    file = file_of(url)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{file}.lock"):
+        yield
+
+
+def claims_of(storage: RDBStorage, name: str, *, worker: str = "", lease: float = 60) -> Claims:
+    """Return the claim table of a study."""
+    number = storage.get_study_id_from_name(name)
+    return Claims(storage.engine, number, worker=worker, lease_seconds=lease)
+
+
+def end_of(ended: int) -> str:
+    """Return the note that ``on_study_end`` has heard of a study whose slots have all ended."""
+    return f"study_end/{ended}"
+
+
+def is_over(where: Place, total: int, *, stopped: bool) -> bool:
+    """Return whether all slots of a study have ended, and its callbacks know.
+
+    Args:
+        where: The study.
+        total: Its slots.
+        stopped: Whether one that was stopped early counts too.
+    """
+    if not where.exists():
+        return False
+    storage = open_storage(where.url)
+    try:
+        study = storage.get_study_id_from_name(where.name)
+    except KeyError:
+        return False
+    if stopped and storage.get_study_user_attrs(study).get(STOPPED):
+        return True
+    claims = Claims(storage.engine, study)
+    claims.create_tables()
+    ended = claims.ended()
+    return ended >= total and claims.was_done(end_of(ended))
+
+
+def create(where: Place, space: Space, directions: Sequence[Any]) -> tuple[RDBStorage, bool]:
+    """Create or load the study; return its storage and whether it was there before.
+
+    Raises:
+        SweepError: the study searches something else.
+    """
+    storage = open_storage(where.url)
+    with _one_at_a_time(where.url):
+        before = where.name in {study.study_name for study in storage.get_all_studies()}
+        study = optuna.create_study(
+            storage=storage, study_name=where.name, directions=directions, load_if_exists=True
+        )
+        claims_of(storage, where.name).create_tables()
+    _compare_directions(where.name, [d.name.lower() for d in study.directions], list(directions))
+    _compare_fixed(study, list(space.fixed))
+    now = space.canonical()
+    stored = study.user_attrs.get(SPACE)
+    if stored is None:
+        study.set_user_attr(SPACE, now)
+    elif changed := space_module.difference(stored, now):
+        raise SweepError(
+            "hydra.sweeper.study_name", where.name,
+            f"this study searches another space ({changed})",
+            "another hydra.sweeper.study_name, or the space as it was",
+        )  # fmt: skip
+    return storage, before
+
+
+def _compare_fixed(study: optuna.Study, now: list[str]) -> None:
+    """Say so if a study is gone on with under other fixed overrides.
+
+    It is no error: on another machine the same photos may lie at another place.
+    """
+    before = study.user_attrs.get(FIXED)
+    if before is None:
+        study.set_user_attr(FIXED, now)
+    elif before != now:
+        log.warning(
+            "study %s was begun with other overrides (%s, now %s): its trials will be of both",
+            study.study_name, " ".join(before) or "none", " ".join(now) or "none",
+        )  # fmt: skip
+
+
+def _compare_directions(name: str, stored: list[str], asked: list[str]) -> None:
+    if stored != asked:
+        raise SweepError(
+            "hydra.sweeper.direction", asked, f"study {name} has {stored}",
+            "another hydra.sweeper.study_name",
+        )  # fmt: skip

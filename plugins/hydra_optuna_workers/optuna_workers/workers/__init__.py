@@ -1,0 +1,1 @@
+"""Loops that claim trials, the child processes that run them, and launchers."""

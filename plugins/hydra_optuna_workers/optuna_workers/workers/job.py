@@ -1,0 +1,210 @@
+"""One trial as a Hydra job, in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from optuna_workers import checks
+from optuna_workers.workers import current_trial
+from optuna_workers.workers.current_trial import SweepTrial
+from optuna_workers.workers.process import Answer, Request
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is the same for all trials."""
+
+    context: HydraContext
+    config: DictConfig
+    task: TaskFunction
+
+
+class TaskExit(Exception):
+    """The task called ``sys.exit``."""
+
+
+def pack(work: Work) -> bytes:
+    """Pickle for a child; functions of ``__main__`` and closures travel by value."""
+    return cloudpickle.dumps((work, Singleton.get_state()))
+
+
+def serve(connection: Connection) -> None:
+    """Run the trials that come down a connection."""
+    work, singletons = cloudpickle.loads(connection.recv_bytes())
+    Singleton.set_state(singletons)
+    setup_globals()
+    preload(work.config)
+    while True:
+        request = connection.recv()
+
+        def ask(kind: str, *arguments: Any) -> Any:
+            connection.send((kind, *arguments))
+            return connection.recv() if kind == "should_prune" else None
+
+        connection.send(("ended", run(work, request, ask)))
+
+
+def preload(config: DictConfig) -> None:
+    """Call what ``hydra.sweeper.preload`` names, before the first trial is there."""
+    if wanted := checks.function(config.hydra.sweeper, "preload"):
+        with contextlib.suppress(Exception):  # a trial that needs it fails by it, and says so
+            wanted(config)
+
+
+def run(work: Work, request: Request, ask: current_trial.Ask) -> Answer:
+    """Compose a trial's configuration and run the task on it."""
+    outcome: dict[str, Any] = {}
+    begun = time.monotonic()
+    try:
+        config = work.context.config_loader.load_sweep_config(work.config, request.overrides)
+        with open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = request.number
+        directory = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).absolute()
+        outcome["directory"] = directory
+        ask("directory", str(directory))
+        trial = SweepTrial(
+            request.number, request.study_name, request.params, request.shared, directory, ask
+        )
+        with _output(request.output, directory), _current(trial):
+            job = run_job(
+                hydra_context=work.context,
+                task_function=_caught(work.task, outcome),
+                config=config,
+                job_dir_key="hydra.sweep.dir",
+                job_subdir_key="hydra.sweep.subdir",
+            )
+            if "state" not in outcome:
+                outcome.update(_judged(job, request.directions))
+            if error := outcome.get("error"):
+                print(error.rstrip(), file=sys.stderr)
+    except KeyboardInterrupt:
+        return Answer("INTERRUPTED", directory=str(outcome.get("directory", "")))
+    except Exception:  # a configuration that does not compose
+        job, outcome["state"], outcome["error"] = None, "FAIL", traceback.format_exc()
+    finally:
+        _close_logs(work.config)
+    return Answer(
+        outcome["state"],
+        outcome.get("values"),
+        error=outcome.get("error", ""),
+        directory=str(outcome.get("directory", "")),
+        seconds=time.monotonic() - begun,
+        job=_pickled(job) if job else None,
+    )
+
+
+def _caught(task: TaskFunction, outcome: dict[str, Any]) -> TaskFunction:
+    """Wrap a task: Hydra takes a pruned trial for a failure, and lets ``sys.exit`` through."""
+
+    def call(config: DictConfig) -> Any:
+        try:
+            return task(config)
+        except KeyboardInterrupt:
+            raise
+        except SystemExit as error:
+            outcome.update(state="FAIL", error=traceback.format_exc())
+            raise TaskExit(f"the task called sys.exit({error.code!r})") from error
+        except BaseException as error:
+            if any(kind.__name__ == "TrialPruned" for kind in type(error).__mro__):
+                outcome["state"] = "PRUNED"
+                return None
+            outcome.update(state="FAIL", error=traceback.format_exc())
+            raise
+
+    return call
+
+
+def _judged(job: JobReturn, directions: int) -> dict[str, Any]:
+    """Take the returned value for the objective, or say why it cannot be."""
+    returned = job._return_value
+    several = isinstance(returned, Sequence) and not isinstance(returned, str)
+    values = list(returned) if several else [returned]
+    if returned is None or (len(values) == directions and not all(map(_is_number, values))):
+        return {"state": "FAIL", "error": f"the task returned {returned!r}, not a number"}
+    if len(values) != directions:
+        told = f"the task returned {len(values)} value(s) for {directions} direction(s)"
+        return {"state": "MISMATCH", "error": told}
+    return {"state": "COMPLETE", "values": [float(value) for value in values]}
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return not math.isnan(float(value))
+    except (TypeError, ValueError):
+        return False
+
+
+def _pickled(job: JobReturn) -> bytes:
+    """Pickle what Hydra returned; an error or a value that cannot travel becomes its text."""
+    try:
+        packed = cloudpickle.dumps(job)
+        if not _is_number(job._return_value):  # many exceptions pickle, but do not unpickle
+            cloudpickle.loads(packed)
+        return packed
+    except Exception:
+        text = repr(job._return_value)
+        job._return_value = RuntimeError(text) if job.status == JobStatus.FAILED else text
+        return cloudpickle.dumps(job)
+
+
+@contextlib.contextmanager
+def _current(trial: SweepTrial) -> Iterator[None]:
+    current_trial.set_current(trial)
+    try:
+        yield
+    finally:
+        current_trial.set_current(None)
+
+
+@contextlib.contextmanager
+def _output(mode: str, directory: Path) -> Iterator[None]:
+    """Send what the job prints, from C++ too, to ``output.log`` in its folder."""
+    if mode != "file":
+        yield
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    kept = os.dup(1), os.dup(2)
+    with (directory / "output.log").open("ab", buffering=0) as file:
+        _flush()
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        _flush()
+        for number, original in enumerate(kept, start=1):
+            os.dup2(original, number)
+            os.close(original)
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+def _close_logs(config: DictConfig) -> None:
+    """Detach the job's log file, so that later lines do not land in it."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if isinstance(handler, logging.FileHandler):
+            root.removeHandler(handler)
+            handler.close()
+    if not OmegaConf.is_missing(config.hydra, "hydra_logging"):
+        configure_log(config.hydra.hydra_logging, config.hydra.verbose)

@@ -1,0 +1,109 @@
+"""A run's owner is known dead only when nobody else can be it."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catdog.tracking import owners
+
+HOST = socket.gethostname()
+TELL = (
+    "from catdog.tracking import owners; "
+    "print(owners.mine(), owners.session(), sep='|', flush=True); "
+)
+
+
+@contextmanager
+def another(then: str = "input()") -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """Start a process that says who it is; yield it, its owner and its session's tag."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", TELL + then],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        owner, session = process.stdout.readline().strip().split("|")
+        yield process, owner, session
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_an_owner_is_known_dead_once_its_process_is_gone() -> None:
+    with another() as (process, owner, session):
+        tags = {owners.OWNER: owner, session: owner, "catdog.kind": "sweep"}
+        assert owners.living(tags) == {owners.OWNER: owner, session: owner}
+        assert owner != owners.mine() and session != owners.session()
+        process.communicate("\n")
+        assert owners.living(tags) == {}
+
+
+def test_a_process_has_one_name_as_long_as_it_lives() -> None:
+    assert owners.mine() == owners.mine()
+    host, pid, started = owners.mine().split(" ")
+    assert (host, int(pid)) == (HOST, os.getpid())
+    assert float(started) > 1.7e9
+    assert owners.mine().startswith(owners.of_this_host())
+    assert owners.living({owners.OWNER: owners.mine()})
+
+
+def test_a_session_is_a_key_that_mlflow_takes_and_no_other_process_has() -> None:
+    assert owners.session() == f"catdog.owner.{HOST}-{os.getpid()}"
+    assert re.fullmatch(r"[\w./ :-]{1,250}", owners.session())
+
+
+FIRST = f"{HOST} 1 0.00"  # the process with this pid started later: the number was used again
+NOBODY = f"{HOST} 99999999 1.00"
+
+
+@pytest.mark.parametrize(
+    ("owner", "lives"),
+    [
+        (f"{HOST} {os.getpid()} 1.00", False),
+        (FIRST, False),
+        (NOBODY, False),
+        (f"{HOST} {os.getpid()} gone", False),
+        (f"{HOST}2 99999999 1.00", True),
+        (f"x{NOBODY}", True),
+        (f"{HOST[:-1]} 99999999 1.00", True),
+    ],
+    ids=["pid used again", "pid 1 used again", "no such pid", "was gone", "host2", "xhost", "hos"],
+)
+def test_who_may_live(owner: str, lives: bool) -> None:
+    assert bool(owners.living({owners.OWNER: owner})) == lives
+
+
+KEYS = {
+    "catdog.owner": True,
+    "catdog.owner.a-1": True,
+    "catdog.owner.b-2": True,
+    "catdog.owners": False,
+    "catdog.owner_": False,
+    "catdog.kind": False,
+    "mlflow.user": False,
+}
+LIVES = {owners.mine(): True, FIRST: False, NOBODY: False, "elsewhere 1 1.00": True}
+
+
+@given(st.dictionaries(st.sampled_from([*KEYS]), st.sampled_from([*LIVES])))
+def test_of_any_tags_only_owners_that_may_live_are_left(tags: dict[str, str]) -> None:
+    left = {key: owner for key, owner in tags.items() if KEYS[key] and LIVES[owner]}
+    assert owners.living(tags) == left
+
+
+def test_a_process_that_died_unseen_owns_nothing() -> None:
+    with another("") as (process, owner, _):
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and left a zombie
+        assert owners.living({owners.OWNER: owner}) == {}
