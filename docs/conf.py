@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,11 @@ sys.path[:0] = [str(DOCS), str(ROOT), str(ROOT / "plugins" / "hydra_optuna_worke
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import config_reference  # noqa: E402
+
+from catdog.core import runtime  # noqa: E402
+
+runtime.load_tensorflow()  # quietly; autodoc would get its start-up chatter
+warnings.filterwarnings("ignore", ".*Add type hints to the `predict` method")
 
 project = "catdog"
 author = "the catdog authors"
@@ -54,11 +60,21 @@ def help_of(command: str) -> str:
     return asked.stdout.replace(str(ROOT), ".").rstrip()
 
 
+def modules_of(package: str) -> str:
+    """Return a section for each module of a package, the package's own words first."""
+    folder = Path(ROOT, *package.split("."))
+    modules = [f"{package}.{path.stem}" for path in sorted(folder.glob("[!_]*.py"))]
+    parts = [f"```{{eval-rst}}\n.. automodule:: {package}\n   :no-members:\n```\n"]
+    parts += [f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n" for name in modules]
+    return "\n".join(parts)
+
+
 def fill_in(app: Sphinx, name: str, source: list[str]) -> None:
     """Put what the code says of itself where a page asks for it by a comment."""
     page = source[0]
     page = page.replace("<!-- keys -->", config_reference.markdown())
     page = page.replace("<!-- keys of the sweeper -->", config_reference.sweeper_markdown())
+    page = re.sub(r"<!-- modules: ([\w.]+) -->", lambda found: modules_of(found[1]), page)
     page = re.sub(
         r"<!-- help: ([\w ]+) -->", lambda found: f"```text\n{help_of(found[1])}\n```", page
     )
@@ -68,7 +84,8 @@ def fill_in(app: Sphinx, name: str, source: list[str]) -> None:
 def as_written(
     app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]
 ) -> None:
-    """Show an indented block below a colon as the example that it is in the source."""
+    """Show as in the source an indented block below a colon, and the star of ``(n, *shape)``."""
+    lines[:] = [re.sub(r"(?<![*`\w])\*(?=\w)", r"\*", line) for line in lines]
     for place, line in enumerate(lines[:-2]):
         if line.endswith(":") and not line.endswith("::") and not lines[place + 1].strip():
             indent = len(line) - len(line.lstrip())
