@@ -14,11 +14,11 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import hydra_plugins.optuna_workers.sweeper  # noqa: F401  registers the sweeper's keys
 import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-import hydra_plugins.optuna_workers.sweeper  # noqa: F401  registers the sweeper's keys
 from catdog.settings import Settings
 
 DOCS = Path(__file__).resolve().parent
