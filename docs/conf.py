@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
 import os
 import re
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +25,10 @@ import config_reference  # noqa: E402
 
 from catdog.core import runtime  # noqa: E402
 
-runtime.load_tensorflow()  # quietly; autodoc would get its start-up chatter
-warnings.filterwarnings("ignore", ".*Add type hints to the `predict` method")
+# quietly: autodoc would get TensorFlow's start-up chatter, and MLflow's advice on a model's hints
+runtime.load_tensorflow()
+with contextlib.redirect_stderr(io.StringIO()):
+    importlib.import_module("catdog.tracking.served_model")
 
 project = "catdog"
 author = "the catdog authors"
@@ -38,7 +42,7 @@ myst_heading_anchors = 4
 highlight_language = "none"  # an indented block is a command with its output
 
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False

@@ -26,7 +26,8 @@ CONF = DOCS.parent / "conf"
 RECIPES = "experiment"
 """Group whose options are recipes over other groups, named with a ``+``."""
 
-BOUNDS = {"above": "> {}", "least": ">= {}", "below": "< {}", "most": "<= {}"}
+SPACE = "\N{NO-BREAK SPACE}"
+BOUNDS = {"above": "> {}", "least": "≥ {}", "below": "< {}", "most": "≤ {}"}
 TYPES: dict[Any, str] = {
     str: "text",
     int: "whole number",
@@ -75,6 +76,7 @@ def _values(kind: Any, metadata: Mapping[str, Any]) -> str:
     if "options" in metadata:
         return ", ".join(shown(option) for option in metadata["options"])
     bounds = [text.format(metadata[name]) for name, text in BOUNDS.items() if name in metadata]
+    bounds = [text.replace(" ", SPACE) for text in bounds]
     kinds = typing.get_args(kind) or (kind,)
     if typing.get_origin(kind) is list or not bounds:
         return _type(kind)
@@ -196,15 +198,21 @@ def _options(
 ) -> list[str]:
     """Return the table of a group's options; what all of them set alike is not repeated."""
     usual = there[default] if default else {}
-    lines = [f"| `{group}=` | what it is | sets |", "|---|---|---|"]
-    for name in sorted(there, key=lambda one: (one != default, one)):
-        own = {k: v for k, v in there[name].items() if k != f"{group}.name"}
-        if name != default:
-            own = {k: v for k, v in own.items() if v != usual.get(k, _neutral(k, group))}
-        sets = ", ".join(f"`{key}={shown(value)[1:-1]}`" for key, value in own.items())
+    names = sorted(there, key=lambda one: (one != default, one))
+    sets = {name: _sets(group, there[name], usual) if name != default else "" for name in names}
+    wide = any(sets.values())
+    lines = [f"| `{group}=` | what it is |" + " sets |" * wide, "|---|---|" + "---|" * wide]
+    for name in names:
         mark = " (default)" if name == default else ""
-        lines.append(f"| `{name}`{mark} | {said[name]} | {sets if name != default else ''} |")
+        lines.append(f"| `{name}`{mark} | {said[name]} |" + f" {sets[name]} |" * wide)
     return [*lines, ""]
+
+
+def _sets(group: str, own: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+    """Return what an option sets otherwise than the default option of its group."""
+    different = {k: v for k, v in own.items() if v != usual.get(k, _neutral(k, group))}
+    different.pop(f"{group}.name", None)
+    return ", ".join(f"`{key}={shown(value)[1:-1]}`" for key, value in different.items())
 
 
 def _neutral(key: str, group: str) -> Any:

@@ -77,8 +77,8 @@ def test_sentences_are_sentences(reference: ModuleType) -> None:
 
 def test_the_tables_show_defaults_and_ranges(reference: ModuleType) -> None:
     page = reference.markdown()
-    assert "| `optimizer.lr` | `0.001` | number > 0 and <= 100 | Learning rate" in page
-    assert "| `augment.views` | `1` | whole number >= 1 and <= 64 |" in page
+    assert "| `optimizer.lr` | `0.001` | number >\xa00 and ≤\xa0100 | Learning rate" in page
+    assert "| `augment.views` | `1` | whole number ≥\xa01 and ≤\xa064 |" in page
     assert "| `trainer.class_weight` | `null` | `null`, `balanced` |" in page
     assert "`optimizer.momentum=0.9`, `optimizer.nesterov=true` |" in page
     assert "| `n_trials` | `null` |" in reference.sweeper_markdown()
