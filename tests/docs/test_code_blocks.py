@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import pytest
 import yaml
+from helpers.pages import PAGES, ROOT, Block, blocks
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
@@ -26,8 +27,6 @@ from catdog.cli import overrides as words_of
 from catdog.cli.main import COMMANDS
 from catdog.core import paths
 from catdog.settings import parse
-
-from .pages import PAGES, ROOT, Block, blocks
 
 OWN = ("catdog", "optuna_workers", "hydra_plugins")
 LIGHT = {"catdog.settings", "catdog.errors", "optuna_workers", "hydra_plugins.optuna_workers"}

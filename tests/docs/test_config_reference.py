@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+from helpers.pages import ROOT
 
 from catdog.settings import parse
-
-from .pages import ROOT
 
 
 @pytest.fixture(scope="module")

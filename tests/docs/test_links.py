@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-
-from .pages import PAGES, ROOT, anchors, prose
+from helpers.pages import PAGES, ROOT, anchors, prose
 
 NAMES = [path.relative_to(ROOT).as_posix() for path in PAGES]
 FORBIDDEN = r"(?<![\w.])/(?:root|work|home/\w+)/|file:///\w|pypi\.org|pythonhosted"
