@@ -22,6 +22,7 @@ from catdog.core import paths
 from catdog.errors import ConfigError, DataError
 from catdog.progress import Progress
 from catdog.settings import Tracking
+from catdog.tracking import names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,10 +161,10 @@ def _evaluate(settings: Settings, model: Model, split: str, typed: str) -> None:
 
 def _tags(model: Model, typed: str) -> dict[str, str]:
     known = {
-        "catdog.kind": "evaluation",
-        "catdog.command": typed,
-        "catdog.model": model.asked,
-        "catdog.model_run": model.named.run_id,
+        names.KIND: "evaluation",
+        names.COMMAND: typed,
+        names.MODEL: model.asked,
+        names.MODEL_RUN: model.named.run_id,
     }
     return {key: value for key, value in known.items() if value}
 

@@ -76,7 +76,7 @@ def _look(settings: Settings, asked: argparse.Namespace, typed: str) -> None:
     from catdog.cli import console, inputs
     from catdog.core import runtime
     from catdog.core.memo import Memo
-    from catdog.tracking import Tracker
+    from catdog.tracking import Tracker, names
 
     progress, tracking = console.Console(), settings.tracking
     # averaged features, whatever the head
@@ -90,7 +90,7 @@ def _look(settings: Settings, asked: argparse.Namespace, typed: str) -> None:
     from catdog.experiment import build, label_report
     from catdog.features import extraction
 
-    tags = {"catdog.kind": "evaluation", "catdog.command": typed}
+    tags = {names.KIND: "evaluation", names.COMMAND: typed}
     with tracker.recorded(f"suspects in {manifest.root.name}", tags) as run:
         root = Path(settings.features.dir).expanduser()
         source = build.extractor(settings, weights, Memo())

@@ -132,8 +132,8 @@ class Result:
 def _winner_tags(best: winner.Winner) -> Mapping[str, str]:
     params = " ".join(f"{name}={value}" for name, value in best.params.items())
     return {
-        "best.trial": str(best.trial),
-        "best.run_id": best.run_id,
-        "best.params": params,
-        "best.command": best.command,
+        names.BEST_TRIAL: str(best.trial),
+        names.BEST_RUN: best.run_id,
+        names.BEST_PARAMS: params,
+        names.BEST_COMMAND: best.command,
     }
