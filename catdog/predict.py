@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from catdog.cli import console, hydra_app
+from catdog.cli import arguments, console, hydra_app
 from catdog.core import runtime
 from catdog.core.files import arriving
 from catdog.errors import CatdogError, DataError
@@ -64,7 +64,7 @@ def main() -> NoReturn:
 
 
 def _options() -> argparse.Namespace:
-    parser = hydra_app.parser("predict", "Classify photos with a trained model.", EPILOG)
+    parser = arguments.parser("predict", "Classify photos with a trained model.", EPILOG)
     add = parser.add_argument
     add("photos", nargs="+", metavar="PHOTO|FOLDER|ZIP", help="what to classify")
     add("--model", default="best", help="see below (best)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import math
 import re
 import shlex
@@ -16,7 +15,7 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
-from catdog.cli import console, hydra_app
+from catdog.cli import arguments, console, hydra_app
 from catdog.cli.overrides import key_of
 from catdog.core import paths
 from catdog.errors import CatdogError, ConfigError, listed
@@ -79,7 +78,7 @@ def main() -> NoReturn:
 
 
 def _options() -> argparse.Namespace:
-    parser = hydra_app.parser("repeat", "Run a run again and compare its figures.", EPILOG)
+    parser = arguments.parser("repeat", "Run a run again and compare its figures.", EPILOG)
     add = parser.add_argument
     add("run", metavar="RUN", help="id of a run or a sweep's trial, or how only it begins")
     add("overrides", nargs="*", metavar="KEY=VALUE", help="what is another this time")
@@ -168,10 +167,9 @@ def _run(original: Original) -> Outcome:
 
     done: list[Outcome] = []
 
+    @hydra_app.attended
     def task(cfg: Any) -> None:
-        gc.enable()
-        with hydra_app.one_message():
-            done.append(train.run(cfg, original.tracker, tags={names.REPEATS: original.run_id}))
+        done.append(train.run(cfg, original.tracker, tags={names.REPEATS: original.run_id}))
 
     hydra_app.start(task)
     return done[0]

@@ -39,12 +39,13 @@ def task(cfg: DictConfig) -> float:
 
     In a sweep errors pass as they are: the sweeper shows them, and their run has the traceback.
     """
-    gc.enable()
     trial = current_trial()
-    if trial is not None:
-        return _try(cfg, trial)
-    with hydra_app.one_message():
-        return run(cfg).objective
+    return _try(cfg, trial) if trial else _single(cfg)
+
+
+@hydra_app.attended
+def _single(cfg: DictConfig) -> float:
+    return run(cfg).objective
 
 
 def run(cfg: DictConfig, tracker: Tracker | None = None, **facts: Any) -> Outcome:

@@ -41,7 +41,7 @@ LIVES_IN = {
     "matplotlib": "plots",
     "plotly": "plots",
     "mlflow": "tracking",
-    "rich": "cli commands",
+    "rich": "cli system.checks commands",
     "psutil": "system.resources tracking.owners",
     "hydra": "cli study system.checks commands",
     "omegaconf": "cli study commands",
