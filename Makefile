@@ -2,15 +2,17 @@
 # make sweep      the same, then a search of seconds
 # make test       build the same and run the tests
 # make check      lint, types and tests, as CI does
+# make docs       the pages of docs/, into docs/_build (Python 3.11 or later)
 # make bench      the benchmarks, into benchmarks/RESULTS.md (make bench-quick: minutes, no file)
 # make kill-test  kill every kind of process of a sweep, 30 times each (EXTRAS=dev,postgres,joblib)
 PYTHON ?= python3
 EXTRAS ?= dev
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+SPHINX := .venv/.sphinx
 PEERS := .venv-peers/.installed
 
-.PHONY: train sweep test check lint kill-test bench bench-quick clean
+.PHONY: train sweep test check lint kill-test bench bench-quick docs clean
 .DEFAULT_GOAL := train
 
 $(INSTALLED): pyproject.toml plugins/hydra_optuna_workers/pyproject.toml constraints.txt
@@ -38,6 +40,14 @@ lint: $(INSTALLED)
 
 check: lint test
 
+$(SPHINX): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
+	  --editable plugins/hydra_optuna_workers --editable '.[$(EXTRAS),docs]'
+	touch $@
+
+docs: $(SPHINX)
+	$(BIN)/python -m sphinx -W --keep-going --quiet docs docs/_build
+
 kill-test: $(INSTALLED)
 	KILL_REPEATS=30 $(BIN)/python -m pytest -s tests/sweeper/test_kills.py -k random_moments
 
@@ -53,4 +63,4 @@ bench-quick: $(INSTALLED)
 	$(BIN)/python benchmarks/all.py --quick --out /dev/null
 
 clean:
-	rm -rf .venv .venv-peers .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	rm -rf .venv .venv-peers .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build docs/_build
