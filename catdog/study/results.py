@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catdog.cli.overrides import absolute, typed
-from catdog.plots.layout import Point
+from catdog.plots.scatter import Point
 from catdog.study import note, winner
 from catdog.study.trials import Trial, best, state_of, write_csv
 from catdog.tracking import names
