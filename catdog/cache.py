@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console as RichConsole
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from catdog.cli import hydra_app
+from catdog.cli import arguments, hydra_app
 from catdog.errors import CatdogError, ConfigError
 from catdog.settings import Features
 from catdog.system import cache_contents
@@ -51,8 +52,7 @@ def main() -> None:
 
 
 def _parse(words: list[str]) -> argparse.Namespace:
-    name = sys.argv[0] if sys.argv[0].startswith("catdog ") else "python -m catdog.cache"
-    parser = argparse.ArgumentParser(prog=name, description="List what lies in the cache folder.")
+    parser = arguments.parser("cache", "List what lies in the cache folder.")
     default = Features().dir
     parser.add_argument("--dir", default=default, help="the cache (features.dir, %(default)s)")
     whats = parser.add_subparsers(dest="what", metavar="prune")
@@ -133,20 +133,18 @@ def _remove(root: Path, chosen: list[Item]) -> None:
 
 
 def _named(root: Path, item: Item) -> str:
-    return f"{item.path.relative_to(root)} ({item.about}; {cache_contents.bytes_text(item.size)})"
+    return f"{item.path.relative_to(root)} ({item.about}; {decimal(item.size)})"
 
 
 def _total(some: list[Item]) -> str:
     things = f"{len(some)} thing{'' if len(some) == 1 else 's'}"
-    return f"{things}, {cache_contents.bytes_text(sum(item.size for item in some))},"
+    return f"{things}, {decimal(sum(item.size for item in some))},"
 
 
 def list_cache(root: Path, items: Sequence[Item], others: Sequence[str]) -> None:
     """Print what lies in the cache, and what lies there that is not catdog's."""
-    from catdog.system.cache_contents import age_text, bytes_text
-
     table = Table(box=None, pad_edge=False, show_footer=True)
-    total = bytes_text(sum(item.size for item in items))
+    total = decimal(sum(item.size for item in items))
     table.add_column("kind", "total")
     table.add_column("what it is", overflow="fold")
     table.add_column("size", total, justify="right", no_wrap=True)
@@ -154,7 +152,13 @@ def list_cache(root: Path, items: Sequence[Item], others: Sequence[str]) -> None
     table.add_column("where", str(root), overflow="fold")
     for item in items:
         where = str(item.path.relative_to(root))
-        row = (item.kind, item.about, bytes_text(item.size), age_text(item.used), where)
+        row = (
+            item.kind,
+            item.about,
+            decimal(item.size),
+            cache_contents.age_text(item.used),
+            where,
+        )
         table.add_row(*map(Text, row))
     out = RichConsole(width=None if sys.stdout.isatty() else 200, highlight=False)
     out.print(table)

@@ -9,11 +9,14 @@ import argparse
 import sys
 from collections.abc import Iterator
 
+from catdog.cli import arguments
 from catdog.core import paths
 from catdog.errors import CatdogError
 from catdog.settings import Features
 from catdog.system import checks
-from catdog.system.checks import NOTE, OK, RED, WARNING, Finding
+from catdog.system.finding import NOTE, OK, RED, WARNING, Finding
+
+EPILOG = "exit code: 0 ready, perhaps with warnings   1 something is red   2 wrong usage"
 
 MARKS = {"ok": "green", "warning": "yellow", "red": "bold red"}
 
@@ -33,11 +36,8 @@ def main() -> None:
 
 
 def _parse(words: list[str]) -> argparse.Namespace:
-    name = sys.argv[0] if sys.argv[0].startswith("catdog ") else "python -m catdog.doctor"
-    parser = argparse.ArgumentParser(
-        prog=name,
-        description="Look whether this machine is ready; nothing is made or changed.",
-        epilog="exit code: 0 ready, perhaps with warnings   1 something is red   2 wrong usage",
+    parser = arguments.parser(
+        "doctor", "Look whether this machine is ready; nothing is made or changed.", EPILOG
     )
     add, cache = parser.add_argument, Features().dir
     add("--uri", help="MLflow store or server; else MLFLOW_TRACKING_URI, else mlruns/mlflow.db")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import shlex
 import sys
 import tempfile
@@ -17,11 +16,12 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
-from catdog.cli import hydra_app, overrides
+from catdog.cli import arguments, hydra_app, overrides
 from catdog.core import paths
 from catdog.errors import ConfigError, DataError
 from catdog.progress import Progress
 from catdog.settings import Tracking
+from catdog.tracking import names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,16 +75,15 @@ def main() -> None:
         typed += ["--split", options.split] if options.split != "unseen" else []
         typed += [overrides.absolute(word) for word in words]
 
+        @hydra_app.attended
         def task(cfg: DictConfig) -> None:
-            gc.enable()
-            with hydra_app.one_message():
-                _evaluate(hydra_app.settings_of(cfg), model, options.split, shlex.join(typed))
+            _evaluate(hydra_app.settings_of(cfg), model, options.split, shlex.join(typed))
 
         hydra_app.start(task)
 
 
 def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    parser = hydra_app.parser(
+    parser = arguments.parser(
         "evaluate",
         "Score a trained model, with 95 % confidence intervals.",
         EPILOG,
@@ -160,10 +159,10 @@ def _evaluate(settings: Settings, model: Model, split: str, typed: str) -> None:
 
 def _tags(model: Model, typed: str) -> dict[str, str]:
     known = {
-        "catdog.kind": "evaluation",
-        "catdog.command": typed,
-        "catdog.model": model.asked,
-        "catdog.model_run": model.named.run_id,
+        names.KIND: "evaluation",
+        names.COMMAND: typed,
+        names.MODEL: model.asked,
+        names.MODEL_RUN: model.named.run_id,
     }
     return {key: value for key, value in known.items() if value}
 

@@ -13,8 +13,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from catdog.cli import console, hydra_app
+from catdog.cli import arguments, console, hydra_app
 from catdog.core import runtime
+from catdog.core.files import arriving
 from catdog.errors import CatdogError, DataError
 from catdog.inference.files import find
 from catdog.inference.writers import FORMATS
@@ -63,7 +64,7 @@ def main() -> NoReturn:
 
 
 def _options() -> argparse.Namespace:
-    parser = hydra_app.parser("predict", "Classify photos with a trained model.", EPILOG)
+    parser = arguments.parser("predict", "Classify photos with a trained model.", EPILOG)
     add = parser.add_argument
     add("photos", nargs="+", metavar="PHOTO|FOLDER|ZIP", help="what to classify")
     add("--model", default="best", help="see below (best)")
@@ -123,17 +124,14 @@ def _output(path: Path | None) -> Iterator[TextIO]:
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         yield sys.stdout
         return
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        file = partial.open("w", encoding="utf-8", errors="backslashreplace", newline="")
-    except OSError as error:
-        raise DataError(path, f"cannot be written ({error.strerror})") from None
-    try:
-        with file:
-            yield file
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with ExitStack() as arrival:
+        try:
+            partial = arrival.enter_context(arriving(path))
+            opened = partial.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+            file = arrival.enter_context(opened)
+        except OSError as error:
+            raise DataError(path, f"cannot be written ({error.strerror})") from None
+        yield file
 
 
 def _by_ending(path: Path | None) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from rich.console import Console as RichConsole
 from rich.table import Table
 
-from catdog.cli import hydra_app
+from catdog.cli import arguments, hydra_app
 from catdog.errors import CatdogError
 from catdog.settings import Tracking
 
@@ -57,7 +57,7 @@ def main() -> NoReturn:
 
 
 def _options() -> argparse.Namespace:
-    parser = hydra_app.parser(
+    parser = arguments.parser(
         "promote", "Register a model; make it the champion if it beats the present one.", EPILOG
     )
     which, add = parser.add_mutually_exclusive_group(), parser.add_argument

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import math
 import re
 import shlex
@@ -16,11 +15,12 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
-from catdog.cli import console, hydra_app
+from catdog.cli import arguments, console, hydra_app
 from catdog.cli.overrides import key_of
 from catdog.core import paths
 from catdog.errors import CatdogError, ConfigError, listed
 from catdog.settings import Tracking
+from catdog.tracking import names
 
 if TYPE_CHECKING:
     from catdog.experiment import Outcome
@@ -33,9 +33,6 @@ MANY = 15
 
 DIFFERENT = 4
 """Exit code when some figures are not the same."""
-
-REPEATS = "catdog.repeats"
-"""Tag of a repeat: the id of the run that it repeats."""
 
 EPILOG = """\
 What is named after RUN replaces the run's own choice: data.path=<where the photos are now>.
@@ -81,7 +78,7 @@ def main() -> NoReturn:
 
 
 def _options() -> argparse.Namespace:
-    parser = hydra_app.parser("repeat", "Run a run again and compare its figures.", EPILOG)
+    parser = arguments.parser("repeat", "Run a run again and compare its figures.", EPILOG)
     add = parser.add_argument
     add("run", metavar="RUN", help="id of a run or a sweep's trial, or how only it begins")
     add("overrides", nargs="*", metavar="KEY=VALUE", help="what is another this time")
@@ -134,7 +131,7 @@ def _original(store: Tracker, known: Known) -> Original:
     facts = compare.read(store, known.run_id)
     if not facts.figures:
         said = "it has logged no figures, so there is nothing to compare"
-        raise ConfigError("RUN", known.run_id, said, known.tags.get("catdog.command", ""))
+        raise ConfigError("RUN", known.run_id, said, known.tags.get(names.COMMAND, ""))
     place = store.client.get_run(known.run_id).info.experiment_id
     name = store.client.get_experiment(place).name
     tracker = Tracker(uri=store.uri, experiment=name, root=paths.root())
@@ -143,15 +140,15 @@ def _original(store: Tracker, known: Known) -> Original:
 
 def _check(known: Known) -> None:
     """Refuse a run that no command repeats."""
-    kind, fix = known.tags.get("catdog.kind"), ""
+    kind, fix = known.tags.get(names.KIND), ""
     if known.deleted:
         said = "this run was deleted"
     elif kind == "sweep":
         said = "this is a whole sweep; repeat one of its trials"
-        fix = f"python -m catdog.train +best={known.tags.get('optuna.study')}"
+        fix = f"python -m catdog.train +best={known.tags.get(names.STUDY)}"
     elif kind not in ("run", "trial"):
         said = f"no training of catdog's (catdog.kind={kind})"
-    elif "hydra.dir" not in known.tags:  # in a notebook no overrides lead to the settings
+    elif names.HYDRA_DIR not in known.tags:  # in a notebook no overrides lead to the settings
         said = "it was not started by a command, so none repeats it"
     else:
         return
@@ -170,10 +167,9 @@ def _run(original: Original) -> Outcome:
 
     done: list[Outcome] = []
 
+    @hydra_app.attended
     def task(cfg: Any) -> None:
-        gc.enable()
-        with hydra_app.one_message():
-            done.append(train.run(cfg, original.tracker, tags={REPEATS: original.run_id}))
+        done.append(train.run(cfg, original.tracker, tags={names.REPEATS: original.run_id}))
 
     hydra_app.start(task)
     return done[0]

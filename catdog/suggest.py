@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import math
 import os
@@ -20,12 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@hydra_app.attended
 def task(cfg: DictConfig) -> None:
     """Run the LR range test with the configured photos, head and optimizer."""
-    gc.enable()
-
-    with hydra_app.one_message():
-        suggestions = _test(cfg)
+    suggestions = _test(cfg)
     if place := os.environ.get(ANSWER):
         dropout = OmegaConf.select(cfg, DROPOUT)
         answer = {"suggestions": suggestions, DROPOUT: dropout}

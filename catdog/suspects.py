@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import gc
 import shlex
 import sys
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
-from catdog.cli import hydra_app, overrides
+from catdog.cli import arguments, hydra_app, overrides
 from catdog.core import paths
 from catdog.settings import Head
 
@@ -44,16 +43,15 @@ def main() -> None:
     typed += [f"--similarity={asked.similarity}"] if asked.similarity else []
     typed += [f"--split={asked.split}"] if asked.split != "all" else []
 
+    @hydra_app.attended
     def task(cfg: DictConfig) -> None:
-        gc.enable()
-        with hydra_app.one_message():
-            _look(hydra_app.settings_of(cfg), asked, shlex.join(typed))
+        _look(hydra_app.settings_of(cfg), asked, shlex.join(typed))
 
     hydra_app.start(task)
 
 
 def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    parser = hydra_app.parser(
+    parser = arguments.parser(
         "suspects",
         "List labels that a model doubts, and near-duplicates.",
         EPILOG,
@@ -76,7 +74,7 @@ def _look(settings: Settings, asked: argparse.Namespace, typed: str) -> None:
     from catdog.cli import console, inputs
     from catdog.core import runtime
     from catdog.core.memo import Memo
-    from catdog.tracking import Tracker
+    from catdog.tracking import Tracker, names
 
     progress, tracking = console.Console(), settings.tracking
     # averaged features, whatever the head
@@ -90,7 +88,7 @@ def _look(settings: Settings, asked: argparse.Namespace, typed: str) -> None:
     from catdog.experiment import build, label_report
     from catdog.features import extraction
 
-    tags = {"catdog.kind": "evaluation", "catdog.command": typed}
+    tags = {names.KIND: "evaluation", names.COMMAND: typed}
     with tracker.recorded(f"suspects in {manifest.root.name}", tags) as run:
         root = Path(settings.features.dir).expanduser()
         source = build.extractor(settings, weights, Memo())

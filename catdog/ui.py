@@ -22,7 +22,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from catdog.cli import hydra_app
+from catdog.cli import arguments, hydra_app
 from catdog.core import paths
 from catdog.errors import CatdogError, ConfigError
 from catdog.settings import Tracking
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def _parse(words: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Browse runs in MLflow, studies in Optuna.")
+    parser = arguments.parser("ui", "Browse runs in MLflow, studies in Optuna.")
     add, sweeps = parser.add_argument, paths.root() / "sweeps"
     add("--uri", help="MLflow store or server; else MLFLOW_TRACKING_URI, else mlruns/mlflow.db")
     add("--experiment", default=Tracking().experiment, help="opened first (%(default)s)")

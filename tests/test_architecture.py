@@ -1,4 +1,4 @@
-"""Who may import whom, and which library lives in which room."""
+"""Which package may import which, and which library lives where."""
 
 from __future__ import annotations
 
@@ -11,57 +11,67 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "catdog"
-PLUGINS = PACKAGE.parent / "hydra_plugins"
+SWEEPER = PACKAGE.parent / "plugins" / "hydra_optuna_workers"
 
-# From the top down: a room imports only rooms before it.
-ROOMS = """
-errors progress paths origin runtime owners kept in_use
-blocks section settings keys
-formats drawing demo photos archive datasets manifest drops data
-decode augment pipeline
-torch_weights weights prepare backbone head model optimizer
-store features feed loop fit lr_range parts scoring confidence breakdown doubts
-figures montage canvas plots evaluation_plots pages study study_plots
-runs tracking earlier served logged_model report evaluation inspection experiment
-best models compare contest registry classifier explain answers
-shelf searches console command
-study_note preflight suggest trial study_run
-server stores studies machine checks forecast retrain train sweep repeat predict evaluate suspects
-promote ui cache doctor cli
-""".split()
+FLOORS = """
+errors progress
+core
+settings
+models evaluation
+system data tracking
+features cli plots
+training inference study
+experiment
+commands
+""".strip().splitlines()
+"""From the ground up: a package imports packages of lower floors only. Commands are the modules
+that lie beside the packages; one may import another, but no package imports a command."""
 
-# Library, or part of one as the code writes it: the rooms that may know it.
+LEVEL = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}
+
+# Library, or part of one as the code writes it: the packages or modules that may know it.
 LIVES_IN = {
-    "PIL": "formats drawing demo montage",
-    "tf.data": "pipeline",
-    "keras.applications": "backbone",
-    "tensorflow_datasets": "datasets",
-    "h5py": "weights torch_weights",
-    "sklearn": "scoring breakdown doubts",
-    "scipy": "confidence",
-    "matplotlib": "montage canvas plots evaluation_plots study_plots",
-    "plotly": "pages",
-    "mlflow": "runs tracking registry served",
-    "psutil": "owners machine",
-    "hydra": "command train checks forecast",
-    "omegaconf": "command train suggest evaluate suspects study_run forecast",
-    "rich": "console",
-    "optuna": "study_plots train",
+    "PIL": "data plots inference.gradcam",
+    "tf.data": "features.batches",
+    "keras.applications": "models",
+    "h5py": "models",
+    "tensorflow_datasets": "data.tfds",
+    "sklearn": "evaluation",
+    "scipy": "evaluation",
+    "matplotlib": "plots",
+    "plotly": "plots",
+    "mlflow": "tracking",
+    "rich": "cli system.checks commands",
+    "psutil": "system.resources tracking.owners",
+    "hydra": "cli study system.checks commands",
+    "omegaconf": "cli study commands",
+    "optuna": "study plots.study system.study_copies commands",
+    "optuna_workers": "study tracking.owners system.checks commands",
+    "hydra_plugins": "",
     "torch": "",
-    "hydra_plugins": "train trial suggest preflight study_run study_note checks forecast",
 }
+ALLOWED = {library: words.split() for library, words in LIVES_IN.items()}
+
+QUICK = "errors progress core settings data tracking cli study system".split()
+"""What may be imported before TensorFlow is."""
 
 HEAVY = "tensorflow keras mlflow optuna numpy pandas PIL sklearn matplotlib plotly".split()
 
-WORDS = {name: words.split() for name, words in LIVES_IN.items()}
-
 
 def modules() -> list[Path]:
-    return sorted(PACKAGE.rglob("*.py"))
+    return sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
-def room(path: Path) -> str:
-    return path.relative_to(PACKAGE).with_suffix("").as_posix()
+def place(path: Path) -> str:
+    """Return a module's dotted name below catdog."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def package(name: str) -> str:
+    """Return the package of a module below catdog; modules beside the packages are commands."""
+    first = name.split(".")[0]
+    return first if first in LEVEL else "commands"
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -70,9 +80,8 @@ def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            whole = "catdog" if node.level else node.module or ""
-            start = f"{whole}.{node.module}" if node.level and node.module else whole
-            yield from ((node.lineno, f"{start}.{alias.name}") for alias in node.names)
+            assert not node.level, f"line {node.lineno}: imports are written in full"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
 def uses(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -89,83 +98,122 @@ def below(name: str, owner: str) -> bool:
 
 
 def upward(path: Path) -> Iterator[str]:
-    own = room(path)
+    own = package(place(path))
     for line, name in imports(ast.parse(path.read_text())):
-        parts = name.split(".")
-        if parts[0] != "catdog" or len(parts) < 2 or parts[1] not in ROOMS:
+        if not below(name, "catdog") or name == "catdog":
             continue
-        if own in ROOMS and ROOMS.index(parts[1]) >= ROOMS.index(own):
+        other = package(name.removeprefix("catdog."))
+        if other != own and LEVEL[other] >= LEVEL[own]:
             yield (
-                f"{path}:{line}: {own} imports {parts[1]}, which does not stand above it; move "
-                "what both need into a room above, or take it as an argument"
+                f"{path}:{line}: {own} imports {other}, which is not below it; move what both "
+                "need into a package below, or take it as an argument"
             )
 
 
 def strangers(path: Path) -> Iterator[str]:
-    own = room(path)
+    own = place(path)
     for line, name in uses(ast.parse(path.read_text())):
-        for library, rooms in WORDS.items():
-            if below(name, library) and own not in rooms:
-                where = " and ".join(rooms) or "no room"
+        for library, allowed in ALLOWED.items():
+            if below(name, library) and not _may(own, allowed):
+                where = " and ".join(allowed) or "no package"
                 yield f"{path}:{line}: {own} uses {name}, but {library} lives in {where}"
+
+
+def _may(own: str, allowed: list[str]) -> bool:
+    return package(own) in allowed or any(below(own, one) for one in allowed)
 
 
 def offenders(check) -> str:
     return "\n".join(line for path in modules() for line in dict.fromkeys(check(path)))
 
 
-def test_every_room_has_its_place() -> None:
-    there = {room(path) for path in modules()} - {"__init__"}
-    assert len(set(ROOMS)) == len(ROOMS)
-    missing, gone = sorted(there - set(ROOMS)), sorted(set(ROOMS) - there)
-    assert not missing, f"give these rooms a place in ROOMS: {missing}"
-    assert not gone, f"these rooms are gone, take them out of ROOMS: {gone}"
-    lodgers = {name for rooms in WORDS.values() for name in rooms}
-    assert lodgers <= set(ROOMS), f"LIVES_IN names rooms that do not exist: {lodgers - set(ROOMS)}"
+def test_every_package_has_its_floor() -> None:
+    there = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    named = set(LEVEL) - {"commands", "errors", "progress"}
+    assert there == named, "give each package a floor in FLOORS, and only those that exist"
+    known = {place(path) for path in modules()} | set(LEVEL)
+    gone = {name for allowed in ALLOWED.values() for name in allowed} - known
+    assert not gone, f"LIVES_IN names what does not exist: {gone}"
 
 
-def test_a_room_imports_only_rooms_above_it() -> None:
+def test_packages_are_small() -> None:
+    for folder in (PACKAGE, SWEEPER / "optuna_workers"):
+        for init in folder.rglob("__init__.py"):
+            files = [path for path in init.parent.glob("*.py") if path != init]
+            assert len(files) <= 12, f"{init.parent}: {len(files)} files; is it one package?"
+
+
+def test_a_package_imports_only_packages_below_it() -> None:
     assert not (lines := offenders(upward)), lines
 
 
-def test_libraries_live_in_their_rooms() -> None:
+def test_libraries_live_in_their_packages() -> None:
     assert not (lines := offenders(strangers)), lines
 
 
 def test_what_travels_with_the_model_needs_nothing_of_catdog() -> None:
-    for name in ("served", "decode", "formats"):
+    for name in ("tracking/served_model", "features/decode", "data/formats"):
         found = [n for _, n in imports(ast.parse((PACKAGE / f"{name}.py").read_text()))]
         assert not [n for n in found if below(n, "catdog")], f"{name}.py runs without catdog"
 
 
-def test_the_plugin_knows_nothing_of_catdog() -> None:
-    for path in PLUGINS.rglob("*.py"):
+def test_the_sweeper_knows_nothing_of_catdog() -> None:
+    for path in SWEEPER.rglob("*.py"):
         found = [f"{path}:{line}" for line, name in imports(ast.parse(path.read_text()))
                  if below(name, "catdog")]  # fmt: skip
         assert not found, f"any Hydra app may use the sweeper, so it cannot import catdog: {found}"
 
 
+def test_no_module_imports_itself_in_a_circle() -> None:
+    graph: dict[str, set[str]] = {place(path): set() for path in modules()}
+    for path in modules():
+        for _, name in imports(ast.parse(path.read_text())):
+            name = name.removeprefix("catdog.")
+            graph[place(path)] |= {one for one in (name, name.rpartition(".")[0]) if one in graph}
+    for name in graph:  # facades re-export from their own package, which is no circle
+        if name in LEVEL:
+            graph[name] = set()
+    while free := {name for name, needs in graph.items() if not needs & graph.keys()}:
+        graph = {name: needs - free for name, needs in graph.items() if name not in free}
+    assert not graph, f"these import each other: {sorted(graph)}"
+
+
 @pytest.mark.parametrize(
     ("source", "line", "complaint"),
     [
-        ("def f():\n    from catdog import train\n", 2, "feed imports train"),
-        ("from .cli import main\n", 1, "feed imports cli"),
-        ("import catdog.report as r\n", 1, "feed imports report"),
-        ("from catdog import feed\n", 1, "feed imports feed"),
-        ("from catdog.store import Store\n", 0, ""),
-        ("def f():\n    import mlflow.pyfunc\n", 2, "feed uses mlflow.pyfunc"),
-        ("from keras import applications\n", 1, "feed uses keras.applications"),
-        ("x = tf.data.Dataset\n", 1, "feed uses tf.data"),
+        ("def f():\n    from catdog import train\n", 2, "features imports commands"),
+        ("import catdog.experiment.runner as r\n", 1, "features imports experiment"),
+        ("from catdog.plots import png\n", 1, "features imports plots"),
+        ("from catdog.features.store import Store\n", 0, ""),
+        ("from catdog.data.manifest import Photo\n", 0, ""),
+        ("def f():\n    import mlflow.pyfunc\n", 2, "features.feeds uses mlflow.pyfunc"),
+        ("from keras import applications\n", 1, "features.feeds uses keras.applications"),
+        ("x = tf.data.Dataset\n", 1, "features.feeds uses tf.data"),
         ("from tensorflow import keras\n", 0, ""),
     ],
 )
 def test_offenders_are_seen(
     source: str, line: int, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "feed.py").write_text(source)
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features/feeds.py").write_text(source)
     monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
     lines = offenders(upward) + offenders(strangers)
-    assert f"feed.py:{line}: {complaint}" in lines if complaint else not lines
+    assert f"feeds.py:{line}: {complaint}" in lines if complaint else not lines
+
+
+def test_what_comes_before_tensorflow_does_not_load_it() -> None:
+    names = [place(path) for path in modules() if package(place(path)) in QUICK]
+    names += ["models.pretrained", "models.torch_checkpoint"]
+    names = [name for name in names if name != "tracking.served_model"]  # runs with the model
+    code = (
+        "import importlib, sys\n"
+        f"for name in {names}:\n"
+        "    importlib.import_module(f'catdog.{name}')\n"
+        "    assert 'tensorflow' not in sys.modules, f'{name} loads TensorFlow'\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,16 @@ Only what Hydra needs is imported at the top, so that --help, --cfg and tab comp
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import re
 import signal
 import sys
 import uuid
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -26,6 +26,8 @@ from catdog.errors import CatdogError
 
 if TYPE_CHECKING:
     from catdog.settings import Settings
+
+T = TypeVar("T")
 
 VERBOSE = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
@@ -48,14 +50,6 @@ def settings_of(cfg: DictConfig) -> Settings:
     return parse.parse(plain(cfg))
 
 
-def parser(module: str, description: str, epilog: str = "", **more: Any) -> ArgumentParser:
-    """Return a command's parser, called as the person called it; the epilog is shown as it is."""
-    called = sys.argv[0] if sys.argv[0].startswith("catdog ") else f"python -m catdog.{module}"
-    look = RawDescriptionHelpFormatter
-    return ArgumentParser(called, description=description, epilog=epilog,
-                          formatter_class=look, **more)  # fmt: skip
-
-
 def as_options(error: Exception) -> str:
     """Return a message in which the store is called as commands without Hydra's keys call it."""
     return re.sub(r"\btracking\.(uri|experiment)=", r"--\1=", str(error))
@@ -73,8 +67,27 @@ def one_message() -> Iterator[None]:
         raise SystemExit(f"catdog: {error}") from None
 
 
+def attended(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], T]:
+    """Decorate a task that ``start`` runs: an error that the user can fix is one message.
+
+    Not for trials of a sweep: the sweeper shows their errors, and their runs have the tracebacks.
+    """
+
+    @functools.wraps(task)
+    def run(cfg: DictConfig) -> T:
+        gc.enable()  # off while Hydra composes
+        with one_message():
+            return task(cfg)
+
+    return run
+
+
 def start(task: Callable[[DictConfig], Any]) -> None:
-    """Run Hydra; show what a person can mend as one message, anything else as a traceback."""
+    """Run Hydra; show what a person can mend as one message, anything else as a traceback.
+
+    Args:
+        task: Gets the composed configuration; ``attended`` unless it runs trials.
+    """
     signal.signal(signal.SIGTERM, _terminate)
     gc.disable()  # Hydra copies its configuration some 150,000 times and leaves no garbage
     # it also copies all registered configs for each group that --help lists; nothing changes them

@@ -1,41 +1,136 @@
-"""Files that others see whole or not at all."""
+"""Files and folders that others see whole or not at all, and folders that are made once."""
 
 from __future__ import annotations
 
 import csv
 import io
 import os
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
 
-UMASK = os.umask(0)
+from filelock import FileLock
+
+from catdog.core import use_locks
+
+
+@contextmanager
+def arriving(path: Path) -> Iterator[Path]:
+    """Yield a path to write to; the whole file appears at ``path`` at once, or nothing does.
+
+    The yielded path has the name of ``path``, since some writers go by the ending, and lies on the
+    same file system.
+
+    Args:
+        path: The file, in a folder that exists.
+
+    Raises:
+        OSError: the folder cannot be written.
+
+    >>> file = Path(tempfile.mkdtemp()) / "a.txt"
+    >>> with arriving(file) as unfinished:
+    ...     _ = unfinished.write_text("all of it")
+    ...     file.exists()
+    False
+    >>> file.read_text()
+    'all of it'
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        unfinished = Path(folder) / path.name
+        yield unfinished
+        os.replace(unfinished, path)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that others see all of it or none."""
+    """Write a file so that others see all of it or none; make its folder if it is missing.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, scratch = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(descriptor, "wb") as out:
-        out.write(data)
-    os.chmod(scratch, 0o666 & ~UMASK)  # mkstemp's files are for their owner alone
-    os.replace(scratch, path)
+    with arriving(path) as unfinished:
+        unfinished.write_bytes(data)
 
 
-def write_rows(path: Path, kind: type[NamedTuple], rows: Sequence[tuple[Any, ...]]) -> None:
-    """Write a CSV of named tuples, numbers with six digits."""
+def write_csv(
+    path: Path,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    digits: int | None = None,
+) -> None:
+    r"""Write a table as CSV, with ``\n`` at the end of each line.
+
+    Args:
+        path: The file.
+        columns: Names, the first line.
+        rows: One value for each column; None leaves a cell empty.
+        digits: Significant digits of floats, at least 1; None writes as many as tell each float
+            from every other one.
+
+    Raises:
+        OSError: it cannot be written.
+
+    >>> file = Path(tempfile.mkdtemp()) / "a.csv"
+    >>> write_csv(file, ("photo", "loss"), [("a,b.jpg", 1 / 3)], digits=3)
+    >>> file.read_text()
+    'photo,loss\n"a,b.jpg",0.333\n'
+    """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(kind._fields)
-    for row in rows:
-        writer.writerow(f"{value:.6g}" if isinstance(value, float) else value for value in row)
+    plain = csv.writer(text, lineterminator="\n")
+    quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in chain([columns], rows):
+        shown = [_rounded(value, digits) for value in row]
+        # Python's csv leaves a carriage return bare, and readers take it for the end of the line
+        odd = any("\r" in value for value in shown if isinstance(value, str))
+        (quoting if odd else plain).writerow(shown)
     write_atomically(path, text.getvalue().encode())
 
 
-def _write_csv(path: Path, columns: Sequence[str], rows: object) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)  # type: ignore[arg-type]
-    write_atomically(path, text.getvalue().encode())
+def _rounded(value: object, digits: int | None) -> object:
+    return f"{value:.{digits}g}" if digits and isinstance(value, float) else value
+
+
+def make_once(
+    target: Path,
+    make: Callable[[Path], None],
+    *,
+    is_whole: Callable[[Path], bool] = Path.is_dir,
+) -> None:
+    """Make a folder unless it is there, and hold it in use as long as this process lives.
+
+    Of several processes one makes it and the others wait. It is made beside its place and renamed,
+    so that whoever sees it sees all of it; what a killed process left is cleared away.
+
+    Args:
+        target: The folder.
+        make: Fills an empty folder, which becomes ``target``. Its errors pass, and nothing stays.
+        is_whole: Whether ``target`` is there and complete; else it is made again.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    while not (use_locks.hold(target) and is_whole(target)):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{target}.lock"):
+            if not is_whole(target):
+                _make(target, make)
+
+
+def _make(target: Path, make: Callable[[Path], None]) -> None:
+    # under the lock nobody else has these two names
+    partial, outdated = Path(f"{target}.partial"), Path(f"{target}.old")
+    for leftover in (partial, outdated):
+        shutil.rmtree(leftover, ignore_errors=True)
+    partial.mkdir()
+    try:
+        make(partial)
+        if target.exists():
+            target.rename(outdated)
+        partial.rename(target)
+    finally:
+        for leftover in (partial, outdated):
+            shutil.rmtree(leftover, ignore_errors=True)

@@ -59,24 +59,6 @@ class Commit:
     patch: str = ""
 
 
-def run_tags(source: Provenance, state: Commit | None = None) -> dict[str, str]:
-    """Return the tags that a run is born with."""
-    state = state or Commit()
-    known = {
-        "catdog.kind": source.kind,
-        "catdog.command": source.command,
-        "catdog.commit": state.sha,
-        "catdog.dirty": str(state.dirty).lower() if state.sha else "",
-        "catdog.threads": str(threads()),
-        "mlflow.source.git.commit": state.sha,
-        "mlflow.source.name": "catdog.train",
-        "mlflow.note.content": f"Repeat it with\n\n    {source.command}\n",
-        "hydra.dir": source.hydra_dir,
-        **source.tags,
-    }
-    return {key: value for key, value in known.items() if value}
-
-
 def commit(folder: Path) -> Commit:
     """Return the commit of a working tree, and a patch of what is not committed in it."""
     sha = _git(folder, "rev-parse", "HEAD").strip()

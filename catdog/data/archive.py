@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 import stat
 import zipfile
 import zlib
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from filelock import FileLock
-
-from catdog.core import use_locks
+from catdog.core.files import make_once
 from catdog.errors import DataError
 from catdog.progress import Progress
 
@@ -42,11 +38,7 @@ def unpack(archive: Path, cache_dir: Path, progress: Progress) -> Path:
     """
     with _open(archive) as outer:
         target = cache_dir / "photos" / _key(outer)
-        while not use_locks.hold(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{target}.lock"):
-                if not target.is_dir():
-                    _unpack_atomically(archive, outer, target, progress)
+        make_once(target, lambda folder: _unpack(archive, outer, folder, progress))
     return target
 
 
@@ -70,25 +62,16 @@ def _key(archive: zipfile.ZipFile) -> str:
     return digest.hexdigest()[:16]
 
 
-def _unpack_atomically(
-    path: Path, outer: zipfile.ZipFile, target: Path, progress: Progress
-) -> None:
-    scratch = Path(f"{target}.partial")
-    shutil.rmtree(scratch, ignore_errors=True)  # what a killed process left; we hold the lock
-    scratch.mkdir()
-    try:
-        inner = [e for e in outer.infolist() if PurePosixPath(e.filename).name == "train.zip"]
-        if inner:
-            _extract(path, outer, inner[:1], scratch, progress)
-            packed = scratch / inner[0].filename
-            with _open(packed, path / packed.name) as archive:
-                _extract(path, archive, archive.infolist(), scratch, progress)
-            packed.unlink()
-        else:
-            _extract(path, outer, outer.infolist(), scratch, progress)
-        os.rename(scratch, target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+def _unpack(path: Path, outer: zipfile.ZipFile, folder: Path, progress: Progress) -> None:
+    inner = [e for e in outer.infolist() if PurePosixPath(e.filename).name == "train.zip"]
+    if not inner:
+        _extract(path, outer, outer.infolist(), folder, progress)
+        return
+    _extract(path, outer, inner[:1], folder, progress)
+    packed = folder / inner[0].filename
+    with _open(packed, path / packed.name) as archive:
+        _extract(path, archive, archive.infolist(), folder, progress)
+    packed.unlink()
 
 
 def _extract(

@@ -6,13 +6,10 @@ Its pictures are drawings, and a score on them says nothing about photos.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from filelock import FileLock
-
-from catdog.core import use_locks
+from catdog.core.files import make_once
 from catdog.data.demo_faces import CLASSES, draw
 from catdog.errors import DataError
 
@@ -53,14 +50,14 @@ def ensure(
             "and seed >= 0"
         )
     target = Path(folder) / f"{VERSION}-{seed}-{per_class}"
+
+    def draw_all(partial: Path) -> None:
+        if notify is not None:
+            notify(f"Drawing {len(CLASSES) * per_class} demo pictures in {target}")
+        _draw_all(partial, per_class, seed)
+
     try:
-        while not (use_locks.hold(target) and _is_complete(target, per_class)):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{target}.lock"):
-                if not _is_complete(target, per_class):
-                    if notify is not None:
-                        notify(f"Drawing {len(CLASSES) * per_class} demo pictures in {target}")
-                    _draw_all(target, per_class, seed)
+        make_once(target, draw_all, is_whole=lambda made: _is_complete(made, per_class))
     except OSError as error:
         fix = "Choose a folder that can be written and has 30 MB free."
         raise DataError(target, f"the demo pictures cannot be kept here ({error})", fix) from error
@@ -82,16 +79,8 @@ def _is_complete(target: Path, per_class: int) -> bool:
     return True
 
 
-def _draw_all(target: Path, per_class: int, seed: int) -> None:
-    # Under the lock nobody else owns these two names; what a killed process left there goes.
-    partial, outdated = Path(f"{target}.partial"), Path(f"{target}.old")
-    for leftover in (partial, outdated):
-        shutil.rmtree(leftover, ignore_errors=True)
+def _draw_all(folder: Path, per_class: int, seed: int) -> None:
     for label in CLASSES:
-        (partial / label).mkdir(parents=True)
+        (folder / label).mkdir()
         for number, name in enumerate(_names(per_class)):
-            draw(label, seed * _MOST_PER_CLASS + number).save(partial / label / name, quality=90)
-    if target.exists():
-        target.rename(outdated)
-    partial.rename(target)
-    shutil.rmtree(outdated, ignore_errors=True)
+            draw(label, seed * _MOST_PER_CLASS + number).save(folder / label / name, quality=90)

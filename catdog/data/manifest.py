@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from catdog.core.files import _write_csv
+from catdog.core.files import write_csv
 
 SPLITS = ("train", "val", "test")
 DROPPED = "dropped"
@@ -71,5 +71,5 @@ class Manifest:
             (p.path, self.classes[p.label], p.split, p.size, p.sha256, p.orientation, p.converted)
             for p in self.photos
         )
-        _write_csv(folder / "manifest.csv", columns, rows)
-        _write_csv(folder / "skipped.csv", ("path", "reason"), self.skipped)
+        write_csv(folder / "manifest.csv", columns, rows)
+        write_csv(folder / "skipped.csv", ("path", "reason"), self.skipped)

@@ -20,12 +20,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from catdog.core import use_locks
-from catdog.core.files import UMASK, write_atomically
+from catdog.core.files import write_atomically
 from catdog.data import formats
 from catdog.errors import DataError
 from catdog.progress import Progress
-
-os.umask(UMASK)
 
 READY_SPLITS = {
     "train": "train",

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
-from filelock import FileLock
-
-from catdog.core import runtime, use_locks
+from catdog.core import runtime
+from catdog.core.files import make_once
 from catdog.errors import ConfigError, DataError
 from catdog.progress import Progress
 
@@ -47,29 +43,20 @@ def export_cats_vs_dogs(data_dir: str | None, cache_dir: Path, progress: Progres
         ) from None
     version = f"{NAME}-{builder.info.version}-{builder.info.dataset_size}"
     target = cache_dir / "photos" / version
-    target.parent.mkdir(parents=True, exist_ok=True)
-    while not use_locks.hold(target):
-        with FileLock(f"{target}.lock"):
-            if not target.is_dir():
-                _export(builder, target, progress)
+    make_once(target, lambda folder: _export(builder, folder, progress))
     return target
 
 
-def _export(builder, target: Path, progress: Progress) -> None:  # noqa: ANN001
+def _export(builder, folder: Path, progress: Progress) -> None:  # noqa: ANN001
     import tensorflow_datasets as tfds
 
     names = builder.info.features["label"].names
     data = builder.as_dataset(split="all", decoders={"image": tfds.decode.SkipDecoding()})
-    scratch = Path(tempfile.mkdtemp(dir=target.parent))
-    try:
-        for name in names:
-            (scratch / name).mkdir()
-        total = sum(split.num_examples for split in builder.info.splits.values())
-        with progress.track(f"Exporting {NAME}", total) as advance:
-            for number, example in enumerate(data.as_numpy_iterator()):
-                photo = scratch / names[example["label"]] / f"{number:06d}.jpg"
-                photo.write_bytes(example["image"])
-                advance(1)
-        os.rename(scratch, target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    for name in names:
+        (folder / name).mkdir()
+    total = sum(split.num_examples for split in builder.info.splits.values())
+    with progress.track(f"Exporting {NAME}", total) as advance:
+        for number, example in enumerate(data.as_numpy_iterator()):
+            photo = folder / names[example["label"]] / f"{number:06d}.jpg"
+            photo.write_bytes(example["image"])
+            advance(1)

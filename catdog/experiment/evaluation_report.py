@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from catdog.core.files import write_rows
+from catdog.core.files import write_csv
 from catdog.data.manifest import Manifest, Photo
 from catdog.evaluation import breakdown, metrics
 from catdog.evaluation.breakdown import Bin, ClassRow, CoverageRow, ThresholdRow
@@ -129,10 +129,10 @@ def log(
         bins = breakdown.reliability(probabilities, labels)
         thresholds = breakdown.thresholds(probabilities, labels, classes)
         coverage = breakdown.coverage(probabilities, labels)
-        write_rows(place / "classes.csv", ClassRow, findings.classes)
-        write_rows(place / "thresholds.csv", ThresholdRow, thresholds)
-        write_rows(place / "coverage.csv", CoverageRow, coverage)
-        write_rows(place / "reliability.csv", Bin, bins)
+        write_csv(place / "classes.csv", ClassRow._fields, findings.classes, digits=6)
+        write_csv(place / "thresholds.csv", ThresholdRow._fields, thresholds, digits=6)
+        write_csv(place / "coverage.csv", CoverageRow._fields, coverage, digits=6)
+        write_csv(place / "reliability.csv", Bin._fields, bins, digits=6)
         evaluation.reliability_png(
             place / "reliability.png",
             bins=bins,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from catdog.core.files import write_rows
+from catdog.core.files import write_csv
 from catdog.data.manifest import Manifest, Photo
 from catdog.evaluation import label_errors
 from catdog.plots import montage
@@ -136,8 +136,8 @@ def log(run: Run, inspection: Inspection, manifest: Manifest, command: str) -> N
     }
     run.metrics(found)
     with run.folder("suspects") as place:
-        write_rows(place / "suspects.csv", Suspect, suspects)
-        write_rows(place / "duplicates.csv", Duplicate, duplicates)
+        write_csv(place / "suspects.csv", Suspect._fields, suspects, digits=6)
+        write_csv(place / "duplicates.csv", Duplicate._fields, duplicates, digits=6)
         _draw(place, inspection, manifest.photos)
     lines = [
         f"**Question**: which labels of {manifest.root.name} are wrong, what is there twice?",

@@ -20,8 +20,7 @@ from catdog.plots import montage, png
 from catdog.plots.evaluation import confusion_png
 from catdog.plots.html import curves_html, lr_range_html
 from catdog.settings import OPTIMIZER_KEYS, Settings
-from catdog.tracking import logged_model
-from catdog.tracking.names import NOTE
+from catdog.tracking import logged_model, names
 from catdog.tracking.run import Run
 from catdog.training.fit import Fitted
 from catdog.training.lr_range import Curve
@@ -70,7 +69,7 @@ def describe(
             "data.dropped": manifest.dropped,
         }
     )
-    run.tags({NOTE: _note(settings, manifest, source, "not yet")})
+    run.tags({names.NOTE: _note(settings, manifest, source, "not yet")})
     profile = json.dumps({**counts, "classes": list(manifest.classes)})
     run.dataset(settings.data.name, digest, profile, json.dumps({"path": str(manifest.root)}))
     with run.folder("data") as place:
@@ -103,7 +102,7 @@ def conclude(
         result += f"test **accuracy {scores.accuracy:.4f}** of {photos:,} photos"
     if rule := settings.lr_range.apply:
         result += f"; at the {rule} rate of the LR range test, {settings.optimizer.lr:.2e}"
-    run.tags({NOTE: _note(settings, manifest, source, result)})
+    run.tags({names.NOTE: _note(settings, manifest, source, result)})
 
 
 def _note(settings: Settings, manifest: Manifest, source: Provenance, result: str) -> str:
@@ -112,8 +111,8 @@ def _note(settings: Settings, manifest: Manifest, source: Provenance, result: st
     splits = ", ".join(f"{count:,} {split}" for split, count in counts.items())
     skipped = f"; {len(manifest.skipped):,} skipped" if manifest.skipped else ""
     skipped += f"; {manifest.dropped:,} dropped" if manifest.dropped else ""
-    study = source.tags.get("optuna.study", "")
-    part = f", trial {source.tags['optuna.trial']} of study {study}" if study else ""
+    study = source.tags.get(names.STUDY, "")
+    part = f", trial {source.tags[names.TRIAL]} of study {study}" if study else ""
     lines = [
         f"**Question**: how good is {run_name(settings)}{part}?",
         f"**Data**: {settings.data.name}, {sum(counts.values()):,} photos of "
@@ -214,8 +213,8 @@ def evaluation(
     ]
     wrong = int((said != labels).sum())
     with run.folder("evaluation") as place:
-        names = [photo.path for photo in photos]
-        write_predictions(place / "predictions.csv", names, classes, labels, probabilities)
+        paths = [photo.path for photo in photos]
+        write_predictions(place / "predictions.csv", paths, classes, labels, probabilities)
         confusion_png(
             place / "confusion_matrix.png",
             matrix=confusion(probabilities, labels),

@@ -19,7 +19,7 @@ import numpy as np
 
 from catdog.core import paths
 from catdog.core.memo import Memo
-from catdog.core.provenance import Provenance, commit, run_tags
+from catdog.core.provenance import Provenance, commit
 from catdog.data.manifest import Manifest
 from catdog.evaluation.metrics import Scores, score
 from catdog.experiment import build, run_report
@@ -27,7 +27,7 @@ from catdog.models import end_to_end
 from catdog.models.pretrained import Weights
 from catdog.progress import Progress, Watcher
 from catdog.settings import Settings
-from catdog.tracking import Tracker
+from catdog.tracking import Tracker, names
 from catdog.tracking.run import Run
 from catdog.training import fit, steps
 
@@ -113,7 +113,7 @@ def run(
     watcher, clock, memo = watcher or Watcher(), clock or Clock(), memo or Memo()
     clock.seconds["startup"] = clock.total()
     state = memo.get("commit", (), lambda: commit(paths.root()))
-    name, tags = run_report.run_name(settings), run_tags(provenance, state)
+    name, tags = run_report.run_name(settings), names.run_tags(provenance, state)
     with _tracked(tracker, f"{provenance.label} {name}".strip(), tags, watcher) as run:
         with clock.stage("logging"):
             run_report.describe(run, settings, manifest, weights, provenance, state)

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
+from optuna_workers import StudyInfo, SweepCallback, TrialInfo
 
 from catdog.cli.overrides import typed
 from catdog.core import paths
@@ -14,15 +15,11 @@ from catdog.study import note
 from catdog.study.results import Result
 from catdog.study.trials import progress
 from catdog.tracking import names, owners
-from hydra_plugins.optuna_workers import StudyInfo, SweepCallback, TrialInfo
 
 if TYPE_CHECKING:
     from catdog.tracking import Tracker
     from catdog.tracking.run import Run
     from catdog.tracking.store import Known
-
-IDENTITY = "catdog.study_id"
-"""Tag of the parent: a study of the same name that is made later gets a parent of its own."""
 
 
 class StudyRun(SweepCallback):
@@ -39,7 +36,7 @@ class StudyRun(SweepCallback):
     def on_study_start(self, info: StudyInfo) -> dict[str, str]:
         """Create the parent, unless a command that died here has done so."""
         tracker = self._store(info)
-        found = tracker.find({"catdog.kind": "sweep", IDENTITY: info.identity})
+        found = tracker.find({names.KIND: "sweep", names.STUDY_ID: info.identity})
         if found:
             return {names.SHARED_PARENT: found[0].run_id}
         run = tracker.create(info.name, _tags(info) | _owner())
@@ -118,7 +115,7 @@ class StudyRun(SweepCallback):
         tags = names.child_tags(info.shared, info.name, trial.number)
         known = tracker.find({k: v for k, v in tags.items() if k != names.STATE})
         if not known:
-            label = {"catdog.kind": "trial", "hydra.dir": str(trial.directory)}
+            label = {names.KIND: "trial", names.HYDRA_DIR: str(trial.directory)}
             made = tracker.create(f"trial {trial.number}: not started", {**tags, **label})
             _end_lost(made, trial)
         for one in known:
@@ -140,17 +137,15 @@ def _owner() -> dict[str, str]:
 def _tags(info: StudyInfo) -> dict[str, str]:
     from catdog.core.provenance import commit
 
-    state = commit(paths.root())
     return {
-        "catdog.kind": "sweep",
-        "catdog.command": typed(),
-        "catdog.commit": state.sha,
-        "catdog.dirty": str(state.dirty).lower() if state.sha else "",
-        "mlflow.note.content": note.write(info, typed()),
-        "mlflow.source.name": "catdog.train",
-        "hydra.dir": str(info.directory),
+        names.KIND: "sweep",
+        names.COMMAND: typed(),
+        **names.commit_tags(commit(paths.root())),
+        names.NOTE: note.write(info, typed()),
+        names.SOURCE_NAME: "catdog.train",
+        names.HYDRA_DIR: str(info.directory),
         names.STUDY: info.name,
-        IDENTITY: info.identity,
+        names.STUDY_ID: info.identity,
     }
 
 

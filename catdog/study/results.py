@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optuna_workers import StudyInfo
+
 from catdog.cli.overrides import absolute, typed
 from catdog.plots.scatter import Point
 from catdog.study import note, winner
 from catdog.study.trials import Trial, best, state_of, write_csv
 from catdog.tracking import names
-from hydra_plugins.optuna_workers import StudyInfo
 
 if TYPE_CHECKING:
     from catdog.tracking import Tracker
@@ -131,8 +132,8 @@ class Result:
 def _winner_tags(best: winner.Winner) -> Mapping[str, str]:
     params = " ".join(f"{name}={value}" for name, value in best.params.items())
     return {
-        "best.trial": str(best.trial),
-        "best.run_id": best.run_id,
-        "best.params": params,
-        "best.command": best.command,
+        names.BEST_TRIAL: str(best.trial),
+        names.BEST_RUN: best.run_id,
+        names.BEST_PARAMS: params,
+        names.BEST_COMMAND: best.command,
     }

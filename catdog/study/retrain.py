@@ -22,9 +22,6 @@ from catdog.errors import CatdogError, ConfigError
 from catdog.study.winner import parent_of
 from catdog.tracking import Tracker, model_lookup, names, past_run
 
-RETRAINED = "catdog.retrained"
-"""Tag of such runs: the trial's run."""
-
 
 @dataclass(frozen=True)
 class Again:
@@ -135,7 +132,7 @@ def _words(run: Any, tracker: Tracker, seed: int) -> list[str]:
 def _train(run: Any, words: Sequence[list[str]], metric: str, tracker: Tracker) -> Again:
     made = [_one(overrides, tracker) for overrides in words]
     for one in made:
-        tracker.open(one.info.run_id).tags({RETRAINED: run.info.run_id})
+        tracker.open(one.info.run_id).tags({names.RETRAINED: run.info.run_id})
     return Again(
         run.data.tags.get(names.TRIAL, ""),
         model_lookup.objective_of(tracker, run, metric),
@@ -146,7 +143,7 @@ def _train(run: Any, words: Sequence[list[str]], metric: str, tracker: Tracker) 
 
 def _one(overrides: list[str], tracker: Tracker) -> Any:
     """Train in a process of its own, as a person would, and return the run."""
-    asked = {"catdog.command": Provenance(overrides=overrides).command}
+    asked = {names.COMMAND: Provenance(overrides=overrides).command}
     before = {run.run_id for run in tracker.find(asked)}
     ran = subprocess.run(
         [sys.executable, "-m", "catdog.train", *overrides],
@@ -158,7 +155,7 @@ def _one(overrides: list[str], tracker: Tracker) -> Any:
     made = [one for one in tracker.find(asked) if one.run_id not in before]
     if ran.returncode or not made:
         raise CatdogError(
-            f"a training failed (exit code {ran.returncode}): {asked['catdog.command']}"
+            f"a training failed (exit code {ran.returncode}): {asked[names.COMMAND]}"
         )
     return tracker.client.get_run(made[0].run_id)
 

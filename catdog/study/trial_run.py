@@ -10,15 +10,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from catdog.core.provenance import Provenance, run_tags
+from catdog.core.provenance import Provenance
 from catdog.errors import ConfigError
 from catdog.progress import Advance, Progress, Watcher
 from catdog.settings import Objective
 from catdog.tracking import names
 
 if TYPE_CHECKING:
+    from optuna_workers import SweepTrial
+
     from catdog.tracking import Tracker
-    from hydra_plugins.optuna_workers import SweepTrial
 
 EVERY_SECONDS = 0.5
 """A status crosses a pipe: more often than the table is drawn would be a waste."""
@@ -40,7 +41,7 @@ def recorded(trial: SweepTrial, tracker: Tracker, provenance: Provenance) -> Ite
     try:
         yield
     except Exception:
-        run = tracker.start(f"{provenance.label} not started", run_tags(provenance))
+        run = tracker.start(f"{provenance.label} not started", names.run_tags(provenance))
         tie(trial, run.run_id, tracker.shown_uri)
         with run.folder("error") as place:
             (place / "traceback.txt").write_text(traceback.format_exc())

@@ -5,12 +5,12 @@ Trials are Optuna's frozen ones; nothing of Optuna is imported.
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from catdog.core import files
 from catdog.tracking.names import HYDRA_DIR, RUN_ID
 
 
@@ -90,23 +90,27 @@ def write_csv(path: Path, trials: Sequence[Any], directions: Sequence[str]) -> N
     """
     several = len(directions) > 1
     values = [f"value_{i}" for i in range(len(directions))] if several else ["value"]
-    names = list(dict.fromkeys(name for trial in trials for name in trial.params))
+    params = list(dict.fromkeys(name for trial in trials for name in trial.params))
     ends = ["seconds", "run_id", "hydra_dir", "slot", "attempt", "duplicate_of"]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["number", "state", *values, *names, *ends])
-        for trial in trials:
-            known = trial.user_attrs
-            took = getattr(trial, "duration", None)
-            rows.writerow(
-                [
-                    trial.number,
-                    state_of(trial),
-                    *(trial.values or [""] * len(values)),
-                    *(trial.params.get(name, "") for name in names),
-                    f"{took.total_seconds():.3f}" if took else "",
-                    known.get(RUN_ID, ""),
-                    known.get(HYDRA_DIR) or known.get("directory", ""),
-                    *(known.get(key, "") for key in ends[3:]),
-                ]
-            )
+    rows = (
+        [
+            trial.number,
+            state_of(trial),
+            *(trial.values or [""] * len(values)),
+            *(trial.params.get(name, "") for name in params),
+            *_ends(trial),
+        ]
+        for trial in trials
+    )
+    files.write_csv(path, ["number", "state", *values, *params, *ends], rows)
+
+
+def _ends(trial: Any) -> list[object]:
+    """Return how long a trial took, where it lies, and which slot it filled."""
+    known, took = trial.user_attrs, getattr(trial, "duration", None)
+    return [
+        f"{took.total_seconds():.3f}" if took else "",
+        known.get(RUN_ID, ""),
+        known.get(HYDRA_DIR) or known.get("directory", ""),
+        *(known.get(key, "") for key in ("slot", "attempt", "duplicate_of")),
+    ]

@@ -11,11 +11,8 @@ from typing import Any
 import yaml
 
 from catdog.errors import SHOWN, ConfigError, listed
-from catdog.tracking import Tracker
-from catdog.tracking.names import STUDY
+from catdog.tracking import Tracker, model_lookup, names
 from catdog.tracking.store import Known
-
-ARTIFACT = "sweep/best.yaml"
 
 
 @dataclass(frozen=True)
@@ -68,9 +65,9 @@ def overrides_of(study_name: str, tracker: Tracker) -> list[str]:
         ConfigError: there is no such study, or no single winner in it.
     """
     parent = parent_of(study_name, tracker)
-    name = parent.tags[STUDY]
+    name = parent.tags[names.STUDY]
     try:
-        text = tracker.open(parent.run_id).text(ARTIFACT)
+        text = tracker.open(parent.run_id).text(names.BEST)
     except FileNotFoundError:
         state = parent.status.lower()
         raise ConfigError(
@@ -94,22 +91,21 @@ def parent_of(asked: str, tracker: Tracker) -> Known:
     Raises:
         ConfigError: there is none, or several begin so.
     """
-    sweeps = [run for run in tracker.find({"catdog.kind": "sweep"}) if run.tags.get(STUDY)]
-    names = list(dict.fromkeys(run.tags[STUDY] for run in sweeps))
-    fitting = [asked] if asked in names else [n for n in names if asked and n.startswith(asked)]
+    studies = model_lookup.studies(tracker)
+    known, fitting = list(studies), model_lookup.matching(asked, studies)
     if len(fitting) == 1:
-        return next(run for run in sweeps if run.tags[STUDY] == fitting[0])
+        return studies[fitting[0]]
     where = f"experiment {tracker.experiment} of {tracker.shown_uri}"
     if fitting:
         found = f"the beginning of {len(fitting)} studies in {where}: {listed(fitting)}"
         raise ConfigError("+best", asked, found, f"+best={fitting[0]}")
-    if not names:
+    if not known:
         raise ConfigError(
             "+best", asked, f"no study was logged to {where}",
             "python -m catdog.train -m optimizer.lr=1e-4,1e-3,1e-2",
         )  # fmt: skip
-    near = difflib.get_close_matches(asked, names, n=SHOWN, cutoff=0.5)
-    some = f"the nearest: {listed(near)}" if near else f"the latest: {listed(names)}"
+    near = difflib.get_close_matches(asked, known, n=SHOWN, cutoff=0.5)
+    some = f"the nearest: {listed(near)}" if near else f"the latest: {listed(known)}"
     raise ConfigError(
-        "+best", asked, f"no such study in {where}; {some}", f"+best={(near or names)[0]}"
+        "+best", asked, f"no such study in {where}; {some}", f"+best={(near or known)[0]}"
     )

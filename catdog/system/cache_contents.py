@@ -118,15 +118,6 @@ def sweep_up(root: Path) -> int:
     return total
 
 
-def bytes_text(count: float) -> str:
-    """Return a size as people say it."""
-    units = ["B", "kB", "MB", "GB", "TB"]
-    while count >= 999.5 and len(units) > 1:
-        count, units = count / 1000, units[1:]
-    digits = 0 if units[0] == "B" or count >= 99.5 else 1
-    return f"{count:.{digits}f} {units[0]}"
-
-
 def age_text(used: float, now: float | None = None) -> str:
     """Return how long ago a time was."""
     days = int(((time.time() if now is None else now) - used) // DAY)

@@ -8,22 +8,14 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import subprocess
 import sys
-import urllib.error
-import urllib.request
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from multiprocessing import TimeoutError as Late
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
-from catdog.core import paths
 from catdog.errors import CatdogError
-from catdog.system import databases
-
-OK, NOTE, WARNING, RED = "ok", "-", "warning", "red"
+from catdog.system import services
+from catdog.system.finding import NOTE, OK, RED, WARNING, Finding
 
 DISTRIBUTION = "catdog-lab"
 LIBRARIES = ("tensorflow", "keras", "hydra-core", "omegaconf", "mlflow", "optuna")
@@ -35,27 +27,9 @@ EXTRAS = {
     "postgres": "psycopg",
     "tfds": "tensorflow-datasets",
 }
-NETWORK_SECONDS = 5
 GB = 10**9
 DISK_LEAST, DISK_FEW, MEMORY_FEW = GB // 10, 2 * GB, 2 * GB
 """20,000 photos take 0.3 GB of cache; a run takes under 2 GB of memory, flatten_mlp's 5."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the doctor's.
-
-    Attributes:
-        mark: ``OK``, ``NOTE``, ``WARNING`` or ``RED``.
-        name: What was looked at.
-        said: What was found.
-        fix: What to do about it; empty where nothing is to be done.
-    """
-
-    mark: str
-    name: str
-    said: str
-    fix: str = ""
 
 
 Check = Callable[[Namespace], Iterator[Finding]]
@@ -200,125 +174,20 @@ def _cache(asked: Namespace) -> Path:
 
 def cache(asked: Namespace) -> Iterator[Finding]:
     """Say what the cache takes."""
+    from rich.filesize import decimal
+
     from catdog.system import cache_contents
 
     items = cache_contents.items(_cache(asked))
     sizes = {kind: sum(i.size for i in items if i.kind == kind) for kind in cache_contents.KINDS}
-    parts = ", ".join(
-        f"{kind} {cache_contents.bytes_text(size)}" for kind, size in sizes.items() if size
-    )
-    total = cache_contents.bytes_text(sum(sizes.values()))
+    parts = ", ".join(f"{kind} {decimal(size)}" for kind, size in sizes.items() if size)
+    total = decimal(sum(sizes.values()))
     yield Finding(NOTE, "cache", f"{total}: {parts}" if parts else "empty; runs fill it")
-
-
-def weights(asked: Namespace) -> Iterator[Finding]:
-    """Look for MobileNetV2's weights, and if they are not here, for where they can be had."""
-    from catdog.models import pretrained as known
-
-    try:
-        found = known.on_this_machine("mobilenet_v2", cache_dir=_cache(asked))
-    except OSError:
-        pass
-    else:
-        said = f"mobilenet_v2 is here, from {found.source}, SHA-256 {found.sha256[:12]}"
-        yield Finding(OK, "weights", said)
-        return
-    url, package = known.downloads("mobilenet_v2")
-    answers = {"Keras' host": _answers(url), "the package index": _in_index(package)}
-    reached = [name for name, problem in answers.items() if not problem]
-    if reached:
-        said = f"mobilenet_v2 is not here; {' and '.join(reached)} can be reached"
-        yield Finding(WARNING, "weights", said, "python -m catdog.weights fetches it")
-    else:
-        said = "; ".join(f"{name}: {problem}" for name, problem in answers.items())
-        fix = f"copy {Path(url).name} to ~/.keras/models, or backbone.weights=<file>"
-        yield Finding(RED, "weights", f"mobilenet_v2 is not here, nor to be had: {said}", fix)
-
-
-def _answers(url: str) -> str:
-    """Return why a host cannot be reached, or nothing."""
-    asked = urllib.request.Request(url, method="HEAD")
-    pool = ThreadPool(1)  # a name look-up knows no time-out
-    try:
-        opening = pool.apply_async(urllib.request.urlopen, (asked,), {"timeout": NETWORK_SECONDS})
-        opening.get(NETWORK_SECONDS).close()
-    except Late:
-        return f"no answer within {NETWORK_SECONDS} s"
-    except (OSError, ValueError) as error:
-        return str(getattr(error, "reason", error))
-    return ""
-
-
-def _in_index(package: str) -> str:
-    """Return why pip cannot find a package, or nothing."""
-    name = package.partition("==")[0]
-    options = ["--retries=0", f"--timeout={NETWORK_SECONDS}", "--no-cache-dir", "--no-input"]
-    words = [sys.executable, "-m", "pip", "--disable-pip-version-check", "index", "versions"]
-    try:
-        done = subprocess.run(
-            [*words, name, *options], capture_output=True, text=True, timeout=4 * NETWORK_SECONDS
-        )
-    except subprocess.TimeoutExpired:
-        return "pip does not answer"
-    if done.returncode == 0:
-        return ""
-    lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
-    return lines[-1].removeprefix("ERROR: ") if lines else f"pip: status {done.returncode}"
-
-
-def runs(asked: Namespace) -> Iterator[Finding]:
-    """Look whether the MLflow store answers."""
-    uri, key = databases.asked(asked.uri)
-    shown = paths.without_password(uri)
-    if uri.startswith(("http://", "https://")):
-        databases.check_server(uri, key, NETWORK_SECONDS)
-        yield Finding(OK, "MLflow", f"{shown} answers")
-    elif "://" not in uri or uri.startswith("file:"):
-        said = f"{key}={shown} is a folder; catdog's runs want a database or a server"
-        yield Finding(WARNING, "MLflow", said, "sqlite:///mlruns/mlflow.db")
-    elif uri.startswith("sqlite:") and not paths.sqlite_file(uri).exists():
-        yield Finding(OK, "MLflow", f"{shown} is made by the first run")
-    else:
-        try:
-            found = databases.runs(uri)
-        except CatdogError as error:
-            fix = "" if "; try " in str(error) else "; try `--uri <one that answers>`"
-            raise CatdogError(f"{key}={shown}: {error}{fix}") from None
-        yield Finding(OK, "MLflow", f"{shown}: {found or 'empty; the first run makes its tables'}")
-
-
-def studies(asked: Namespace) -> Iterator[Finding]:
-    """Look whether the studies' databases answer."""
-    if asked.storage:
-        yield Finding(OK, "studies", _storage(asked.storage))
-        return
-    folder, counts, bad = Path(asked.sweeps), [], []
-    for file in sorted(folder.glob("*/study.db")):
-        try:
-            counts.append(databases.studies(f"sqlite:///{file.absolute()}") or (0, 0))
-        except CatdogError as error:
-            bad.append(f"{file}: {error}")
-    total = [sum(some) for some in zip(*counts, strict=True)] or [0, 0]
-    yield Finding(OK, "studies", f"{total[0]} in {folder}, {total[1]} trials")
-    for said in bad:
-        yield Finding(WARNING, "studies", said, "move its folder away; the sweep starts anew")
-
-
-def _storage(url: str) -> str:
-    shown = paths.without_password(url)
-    if url.startswith("sqlite:") and not paths.sqlite_file(url).exists():
-        return f"{shown} is made by the first sweep"
-    try:
-        found = databases.studies(url)
-    except CatdogError as error:
-        fix = "try `--storage <one that answers>`"
-        raise CatdogError(f"hydra.sweeper.storage={shown}: {error}; {fix}") from None
-    return f"{shown}: {found[0]} studies, {found[1]} trials" if found else f"{shown}: empty"
 
 
 ALL: Sequence[tuple[str, Check]] = (
     ("Python", python), ("libraries", libraries), ("sweeper", sweeper), ("extras", extras),
     ("threads", cores), ("memory", memory), ("disk", disk), ("cache", cache),
-    ("weights", weights), ("MLflow", runs), ("studies", studies),
+    ("weights", services.weights), ("MLflow", services.runs), ("studies", services.studies),
 )  # fmt: skip
 """In the order of the lines; TensorFlow's devices come last, since they take longest."""

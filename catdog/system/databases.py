@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -134,11 +133,10 @@ def _row(database: sa.Connection, query: str) -> Any:
 
 def _revisions() -> tuple[set[str], set[str]]:
     """Return the versions of its tables that the installed MLflow knows, and the outdated ones."""
+    from alembic.script import ScriptDirectory
+
     spec = importlib.util.find_spec("mlflow")
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    files = [
-        f for folder in folders for f in Path(folder).glob("store/db_migrations/versions/*.py")
-    ]
-    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
-    made = set(re.findall(r"^revision = [\"'](\w+)", text, re.MULTILINE))
-    return made, set(re.findall(r"^down_revision = [\"'](\w+)", text, re.MULTILINE))
+    (folder,) = spec.submodule_search_locations or [""] if spec else [""]
+    scripts = ScriptDirectory(str(Path(folder) / "store" / "db_migrations"))
+    known = {script.revision for script in scripts.walk_revisions()}
+    return known, known - set(scripts.get_heads())

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from catdog.tracking.names import STATE
+from catdog.tracking import names
 from catdog.tracking.store import Tracker
 
 CLOCKS = ("time/", "system/")
@@ -26,7 +26,6 @@ FIRST = ("data.digest", "data.photos", "data.skipped", "backbone.weights_sha256"
 PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "scikit-learn")
 """Packages that explain most."""
 
-ENVIRONMENT, PATCH = "config/environment.txt", "config/uncommitted.patch"
 NOTHING = "-"
 
 
@@ -90,16 +89,16 @@ def read(tracker: Tracker, run_id: str) -> Facts:
         MlflowException: there is no such run, or the store does not answer.
     """
     run = tracker.client.get_run(run_id)
-    names = [name for name in run.data.metrics if not name.startswith(CLOCKS)]
+    metrics = [name for name in run.data.metrics if not name.startswith(CLOCKS)]
     figures = {
         (name, point.step): point.value
-        for name in names
+        for name in metrics
         for point in tracker.client.get_metric_history(run_id, name)
     }
     tags = run.data.tags
-    whole = run.info.status == "FINISHED" and tags.get(STATE) != "PRUNED"
-    environment = tuple(_artifact(tracker, run_id, ENVIRONMENT).splitlines())
-    patch = _artifact(tracker, run_id, PATCH)
+    whole = run.info.status == "FINISHED" and tags.get(names.STATE) != "PRUNED"
+    environment = tuple(_artifact(tracker, run_id, names.ENVIRONMENT).splitlines())
+    patch = _artifact(tracker, run_id, names.PATCH)
     return Facts(figures, whole, run.data.params, tags, environment, patch)
 
 
@@ -165,8 +164,8 @@ def reasons(then: Facts, now: Facts) -> list[Reason]:
 
 
 def _code(run: Facts) -> str:
-    commit = run.tags.get("catdog.commit", "")[:8] or "no commit known"
-    if run.tags.get("catdog.dirty") != "true":
+    commit = run.tags.get(names.COMMIT, "")[:8] or "no commit known"
+    if run.tags.get(names.DIRTY) != "true":
         return commit
     # the same commit and the same patch are the same code, but for files that git does not know
     lines = len(run.patch.splitlines())
@@ -174,7 +173,7 @@ def _code(run: Facts) -> str:
 
 
 def _threads(run: Facts) -> str:
-    return run.tags.get("catdog.threads") or run.params.get("threads", NOTHING)
+    return run.tags.get(names.THREADS) or run.params.get("threads", NOTHING)
 
 
 def _hash(text: str) -> str:
@@ -190,8 +189,8 @@ def _params(then: Facts, now: Facts, *, first: bool) -> Iterator[tuple[str, str,
 def _environment(then: Facts, now: Facts) -> Iterator[tuple[str, str, str]]:
     """Yield packages, those that matter first, then Python and the machine, then the others."""
     old, new = _versions(then), _versions(now)
-    names = sorted({*old, *new}, key=str.lower)
-    rest = [name for name in names if name not in PACKAGES]
+    packages = sorted({*old, *new}, key=str.lower)
+    rest = [name for name in packages if name not in PACKAGES]
     for name in PACKAGES:
         yield name, old.get(name, NOTHING), new.get(name, NOTHING)
     yield "machine", _machine(then), _machine(now)

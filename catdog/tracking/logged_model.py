@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from catdog.core import paths
+from catdog.tracking.names import CHECKPOINT
 from catdog.tracking.run import Run
-
-BEST = "checkpoints/best.keras"
-"""Artifact of every run: its best epoch, end to end."""
 
 
 def log(run: Run, saved: Path, classes: Sequence[str]) -> None:
@@ -45,8 +43,8 @@ def log_from_artifacts(run: Run, classes: Sequence[str]) -> None:
         FileNotFoundError: the run saved no model.
     """
     place = run.local_artifacts()
-    if place is not None and (place / BEST).is_file():
-        log(run, place / BEST, classes)  # one file on disk is then shared by run and model
+    if place is not None and (place / CHECKPOINT).is_file():
+        log(run, place / CHECKPOINT, classes)  # one file on disk is then shared by run and model
         return
     with tempfile.TemporaryDirectory() as scratch:
-        log(run, run.download(BEST, Path(scratch)), classes)
+        log(run, run.download(CHECKPOINT, Path(scratch)), classes)

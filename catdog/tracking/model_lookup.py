@@ -11,7 +11,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,8 @@ from typing import Any
 from catdog.errors import SHOWN, ConfigError, DataError, listed
 from catdog.settings import Tracking
 from catdog.tracking import names, store
-from catdog.tracking.logged_model import BEST
-from catdog.tracking.names import KIND, WINNER
-from catdog.tracking.store import MlflowException, Tracker
+from catdog.tracking.names import CHECKPOINT
+from catdog.tracking.store import Known, MlflowException, Tracker
 
 FINISHED = "attributes.status = 'FINISHED'"
 TRAIN = "python -m catdog.train"
@@ -99,6 +98,29 @@ def ids_beginning(letters: str, tracker: Tracker) -> list[str]:
     return [run.info.run_id for run in tracker.search(f"attributes.run_id LIKE '{letters}%'")]
 
 
+def studies(tracker: Tracker) -> dict[str, Known]:
+    """Return the runs of the experiment's studies by name, the latest first.
+
+    Of several studies with one name the latest counts.
+    """
+    found: dict[str, Known] = {}
+    for run in tracker.find({names.KIND: "sweep"}):
+        if name := run.tags.get(names.STUDY):
+            found.setdefault(name, run)
+    return found
+
+
+def matching(asked: str, known: Collection[str]) -> list[str]:
+    """Return the name that is meant, or all names that begin so.
+
+    >>> matching("lr", ["lr", "lr-2", "heads"]), matching("lr", ["lr-1", "lr-2", "heads"])
+    (['lr'], ['lr-1', 'lr-2'])
+    """
+    if asked in known:
+        return [asked]
+    return [name for name in known if asked and name.startswith(asked)]
+
+
 def objective_of(tracker: Tracker, run: Any, metric: str) -> float:
     """Return a run's metric at its best epoch, or NaN."""
     known = run.data.metrics
@@ -146,7 +168,7 @@ class _Search:
 
     def _best(self) -> Named:
         trained = [
-            run for run in self._tracker.search(FINISHED) if run.data.tags.get(KIND) in KINDS
+            run for run in self._tracker.search(FINISHED) if run.data.tags.get(names.KIND) in KINDS
         ]
         if not trained:
             raise self._no(f"{self._where} has no finished run", TRAIN)
@@ -163,7 +185,7 @@ class _Search:
         among = "1 run" if len(trained) == 1 else f"{len(trained)} runs"
         among += f" on {sets} data sets" if sets > 1 else ""
         for run_id in ranked:
-            if self._tracker.open(run_id).has(BEST):
+            if self._tracker.open(run_id).has(CHECKPOINT):
                 return self._of_run(run_id, f"best of {among}: ")
         raise self._no(f"no run of {self._where} saved a model", TRAIN)
 
@@ -185,15 +207,11 @@ class _Search:
 
     def _run_or_winner(self) -> str:
         """Return the run of this id or beginning, or the winner of the study of this name."""
-        winners = {
-            sweep.tags[names.STUDY]: sweep.tags.get(WINNER, "")
-            for sweep in reversed(self._tracker.find({KIND: "sweep"}))  # the latest of a name wins
-            if names.STUDY in sweep.tags
-        }
+        found = studies(self._tracker).items()
+        winners = {name: run.tags.get(names.BEST_RUN, "") for name, run in found}
         if self._asked in winners:
             return self._winner(self._asked, winners)
-        fitting = ids_beginning(self._asked, self._tracker)
-        fitting += [name for name in winners if self._asked and name.startswith(self._asked)]
+        fitting = ids_beginning(self._asked, self._tracker) + matching(self._asked, winners)
         if len(fitting) == 1:
             return self._winner(fitting[0], winners) if fitting[0] in winners else fitting[0]
         if fitting:
@@ -213,9 +231,11 @@ class _Search:
         known = self._tracker.know(run_id)
         if known is None or known.deleted:
             raise self._no(f"run {run_id} {'was deleted' if known else 'is not in the store'}")
-        if known.tags.get(KIND) == "sweep":
+        if known.tags.get(names.KIND) == "sweep":
             name = known.tags.get(names.STUDY, run_id)
-            return self._of_run(self._winner(name, {name: known.tags.get(WINNER, "")}), before)
+            return self._of_run(
+                self._winner(name, {name: known.tags.get(names.BEST_RUN, "")}), before
+            )
         run = self._client.get_run(run_id)
         metric = run.data.params.get("objective.metric", "val/loss")
         value = objective_of(self._tracker, run, metric)
@@ -233,7 +253,7 @@ class _Search:
 
     def _saved(self, run_id: str, status: str) -> Path:
         """Return a run's model file, fetched if it is on another machine."""
-        run, name = self._tracker.open(run_id), BEST
+        run, name = self._tracker.open(run_id), CHECKPOINT
         place = run.local_artifacts()
         if place is not None and (place / name).is_file():
             return place / name

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 
 import psutil
 
-OWNER = "catdog.owner"
-"""Tag that names the process which will end a run; a sweep has one more for each command."""
+from catdog.tracking.names import OWNER
 
 
 def mine() -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 
 from catdog.errors import ConfigError
+from catdog.tracking import names
 from catdog.tracking.run import Run
 
 
@@ -20,7 +21,7 @@ def overrides(run: Run) -> list[str]:
     Raises:
         ConfigError: it is no run of catdog's.
     """
-    words = yaml.safe_load(_text(run, "config/overrides.yaml"))
+    words = yaml.safe_load(_text(run, names.OVERRIDES))
     # JSON writes a character beyond 16 bits as two, which YAML does not put together again
     return [str(word).encode("utf-16", "surrogatepass").decode("utf-16") for word in words]
 
@@ -31,7 +32,7 @@ def splits(run: Run) -> dict[str, str]:
     Raises:
         ConfigError: it is no run of catdog's.
     """
-    return {row["sha256"]: row["split"] for row in _rows(run, "data/manifest.csv")}
+    return {row["sha256"]: row["split"] for row in _rows(run, names.MANIFEST)}
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ def answers(run: Run) -> Answers:
     Raises:
         ConfigError: the run was not evaluated.
     """
-    hashes = {row["path"]: row["sha256"] for row in _rows(run, "data/manifest.csv")}
-    rows = _rows(run, "evaluation/predictions.csv")
+    hashes = {row["path"]: row["sha256"] for row in _rows(run, names.MANIFEST)}
+    rows = _rows(run, names.PREDICTIONS)
     return Answers(
         {hashes[row["path"]]: row["label"] for row in rows},
         {hashes[row["path"]]: row["class"] for row in rows},

@@ -143,15 +143,6 @@ def test_a_store_is_what_its_recipe_says(recipe: dict | None, about: str, root: 
 
 
 @pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (99_960, "100 kB"), (999_600, "1.0 MB"),
-     (1.25e9, "1.2 GB"), (4e15, "4000 TB")],
-)  # fmt: skip
-def test_sizes_are_readable(count: float, text: str) -> None:
-    assert cache_contents.bytes_text(count) == text
-
-
-@pytest.mark.parametrize(
     ("days", "text"), [(-1, "today"), (0.9, "today"), (1, "yesterday"), (2.5, "2 days ago")]
 )
 def test_ages_are_readable(days: float, text: str) -> None:

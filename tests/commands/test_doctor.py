@@ -30,8 +30,8 @@ from catdog.errors import CatdogError
 from catdog.study import catalog
 from catdog.study import pilot as pilots
 from catdog.study.pilot import Pilot
-from catdog.system import checks, databases, resources
-from catdog.system.checks import NOTE, OK, RED, WARNING, Finding
+from catdog.system import checks, databases, resources, services
+from catdog.system.finding import NOTE, OK, RED, WARNING, Finding
 
 NPZ = "weights/mobilenet_v2_1.0_2f518e773d44_1.npz"
 
@@ -248,11 +248,11 @@ def test_weights_that_can_be_had(
 
 
 def test_a_host_that_says_nothing_costs_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "NETWORK_SECONDS", 0.2)
+    monkeypatch.setattr(services, "NETWORK_SECONDS", 0.2)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        said = checks._answers(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        said = services._answers(f"http://127.0.0.1:{silent.getsockname()[1]}")
     assert said in ("no answer within 0.2 s", "timed out")
 
 

@@ -12,11 +12,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
+from optuna_workers import StudyInfo
 from optuna_workers.space.space import Space, read
 
 from catdog import suggest
 from catdog.study.first_point import StartFromRangeTest
-from hydra_plugins.optuna_workers import StudyInfo
 
 RATES = "optimizer.lr=tag(log, interval(1e-5, 1e-1))"
 ANSWER = {"suggestions": {"valley": 2e-3, "steep": 5e-4, "minimum": 0.5}, "head.dropout": 0.2}

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catdog.core.provenance import Commit, Provenance, commit, environment, run_tags
+from catdog.core.provenance import Commit, Provenance, commit, environment, threads
 
 
 def git(folder: Path, *words: str, stdin: str | None = None) -> str:
@@ -152,4 +152,4 @@ def test_threads_are_those_that_tensorflow_takes(
 ) -> None:
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", told)
     wanted = used or len(os.sched_getaffinity(0))
-    assert run_tags(Provenance())["catdog.threads"] == str(wanted)
+    assert threads() == wanted

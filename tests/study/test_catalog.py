@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from optuna_workers import SweepCallback
 from optuna_workers.space.space import read
 
 from catdog import sweep
@@ -20,7 +21,6 @@ from catdog.cli import hydra_app
 from catdog.core import paths
 from catdog.study import catalog
 from catdog.study.catalog import HEADINGS, Search
-from hydra_plugins.optuna_workers import SweepCallback
 
 FILES = sorted(paths.sweeps().glob("*.yaml"))
 NAMES = [path.stem for path in FILES]

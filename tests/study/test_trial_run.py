@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna_workers import SweepTrial
 
 from catdog.core.provenance import Provenance
 from catdog.errors import ConfigError, DataError
 from catdog.settings import Objective
 from catdog.study import trial_run
 from catdog.tracking import Tracker, names, owners
-from hydra_plugins.optuna_workers import SweepTrial
 
 LOSS = Objective()
 ACCURACY = Objective(metric="val/accuracy", direction="maximize")

@@ -11,8 +11,7 @@ from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
-
-from hydra_plugins.optuna_workers import current_trial
+from optuna_workers import current_trial
 
 
 @dataclass

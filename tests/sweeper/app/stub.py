@@ -13,8 +13,7 @@ from typing import Any
 
 import hydra
 from omegaconf import DictConfig
-
-from hydra_plugins.optuna_workers import current_trial
+from optuna_workers import current_trial
 
 EVERY = 0.05
 
