@@ -1,6 +1,6 @@
-"""Errors that a person can act on: what was asked, what was found, and the fix.
+"""Errors whose message is meant for the user: what was set, what is wrong with it, and the fix.
 
-Anything else that escapes is a bug in catdog and shows its traceback.
+Any other exception is a bug in catdog and is shown with its traceback.
 """
 
 from __future__ import annotations
@@ -8,21 +8,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 SHOWN = 5
-"""How many names a message lists."""
+"""Largest number of names in a message."""
 
 
 class CatdogError(Exception):
-    """Base of the errors whose message is meant for the person at the keyboard."""
+    """Base of the errors that commands show as one message, without a traceback."""
 
 
 class ConfigError(CatdogError):
-    """A setting has a value that cannot work.
+    """A key of the configuration has a value that cannot work.
 
     Args:
-        key: Full dotted key, as typed on the command line (``optimizer.lr``).
-        found: The value that was given.
-        expected: What would have been accepted.
-        fix: An override that works, or the command that helps.
+        key: Full key, as on the command line: ``optimizer.lr``.
+        found: The value it has; None is shown as YAML's ``null``.
+        expected: What is accepted, or what is wrong with the value.
+        fix: An override that works, or a command that helps.
+
+    Example:
+        >>> print(ConfigError("optimizer.lr", -1, "expected a value > 0", "optimizer.lr=0.001"))
+        optimizer.lr=-1: expected a value > 0; try `optimizer.lr=0.001`
     """
 
     def __init__(self, key: str, found: object, expected: str, fix: str = "") -> None:
@@ -32,12 +36,16 @@ class ConfigError(CatdogError):
 
 
 class DataError(CatdogError):
-    """Photos, an archive or a stored file are not what they should be.
+    """Photos, an archive or a stored file cannot be used as they are.
 
     Args:
-        path: The file or folder concerned.
+        path: The file or folder.
         found: What is wrong with it.
-        fix: What the person can do about it.
+        fix: What the user can do about it.
+
+    Example:
+        >>> print(DataError("train.zip", "is not a zip file", "Download it again"))
+        train.zip: is not a zip file. Download it again
     """
 
     def __init__(self, path: object, found: str, fix: str = "") -> None:
@@ -46,6 +54,13 @@ class DataError(CatdogError):
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return the first few names as a message shows them."""
+    """Join names for a message; of many, the first five and the number of the others.
+
+    Example:
+        >>> listed(["a", "b"])
+        'a, b'
+        >>> listed("abcdefg")
+        'a, b, c, d, e and 2 more'
+    """
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

@@ -1,4 +1,4 @@
-"""Where a model is right: by class, by threshold, by confidence."""
+"""Tables of where a model is right: by class, by decision threshold, by confidence."""
 
 from __future__ import annotations
 
@@ -9,14 +9,28 @@ import numpy as np
 from sklearn.metrics import precision_recall_fscore_support
 
 from catdog.evaluation.intervals import wilson
-from catdog.evaluation.metrics import ECE_BINS
+from catdog.evaluation.metrics import ECE_BINS, confidence_bins
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
+"""Decision thresholds on a class's probability."""
+
 COVERAGES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
+"""Smallest confidences from which a selective classifier answers."""
 
 
 class ClassRow(NamedTuple):
-    """One class: all but the counts in [0, 1]; ``low`` and ``high`` are the recall's interval."""
+    """Precision, recall and F1 of one class.
+
+    Attributes:
+        name: Name of the class.
+        photos: Photos of the class.
+        predicted: Photos predicted as the class.
+        precision: Fraction of the predicted photos that are of the class, in [0, 1].
+        recall: Fraction of the class's photos that are predicted as it, in [0, 1].
+        low: Lower end of the recall's 95 % interval.
+        high: Upper end of the recall's 95 % interval.
+        f1: Harmonic mean of precision and recall, in [0, 1].
+    """
 
     name: str
     photos: int
@@ -29,7 +43,17 @@ class ClassRow(NamedTuple):
 
 
 class ThresholdRow(NamedTuple):
-    """What calling a photo ``name`` from a probability on would do; shares in [0, 1]."""
+    """What happens if a photo counts as a class from a threshold of its probability on.
+
+    Attributes:
+        name: Name of the class.
+        threshold: Smallest probability of the class that counts, in (0, 1).
+        predicted: Photos at or above the threshold.
+        precision: Fraction of the predicted photos that are of the class, in [0, 1].
+        recall: Fraction of the class's photos that are predicted, in [0, 1].
+        f1: Harmonic mean of precision and recall, in [0, 1].
+        false_positive_rate: Fraction of the other classes' photos that are predicted, in [0, 1].
+    """
 
     name: str
     threshold: float
@@ -41,7 +65,16 @@ class ThresholdRow(NamedTuple):
 
 
 class CoverageRow(NamedTuple):
-    """What answering only from a confidence on would do; the interval is the accuracy's."""
+    """What happens if only photos from a confidence on are answered (selective prediction).
+
+    Attributes:
+        confidence: Smallest confidence that is answered, in [0, 1].
+        photos: Photos answered.
+        coverage: Fraction of all photos that are answered, in [0, 1].
+        accuracy: Fraction of the answers that are correct, in [0, 1]; NaN without an answer.
+        low: Lower end of the accuracy's 95 % interval.
+        high: Upper end of the accuracy's 95 % interval.
+    """
 
     confidence: float
     photos: int
@@ -52,9 +85,16 @@ class CoverageRow(NamedTuple):
 
 
 class Bin(NamedTuple):
-    """Photos whose largest probability lies in one of 15 equal bins, from ``start`` to ``stop``.
+    """One bin of a reliability diagram: photos of similar confidence.
 
-    ``low`` and ``high`` are the accuracy's interval.
+    Attributes:
+        start: Smallest confidence of the bin.
+        stop: Largest confidence of the bin.
+        photos: Photos in the bin.
+        confidence: Their mean confidence, in [0, 1].
+        accuracy: Fraction that is predicted correctly, in [0, 1].
+        low: Lower end of the accuracy's 95 % interval.
+        high: Upper end of the accuracy's 95 % interval.
     """
 
     start: float
@@ -69,80 +109,120 @@ class Bin(NamedTuple):
 def by_class(
     probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]
 ) -> list[ClassRow]:
-    """Return precision, recall and F1 of each class; 0 where nothing was predicted.
+    """Compute precision, recall and F1 of each class.
 
     Args:
-        probabilities: (n, classes).
-        labels: (n,) int.
-        classes: Names.
+        probabilities: (n, classes) float; the most probable class is the predicted one.
+        labels: (n,) int, in [0, classes).
+        classes: Names of the classes.
+
+    Returns:
+        One row per class; a ratio whose denominator is 0 is 0.
+
+    Example:
+        >>> probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]])
+        >>> cat, dog = by_class(probabilities, np.array([0, 1, 1]), ["cat", "dog"])
+        >>> dog.predicted, float(dog.precision), float(dog.recall)
+        (1, 1.0, 0.5)
     """
-    said, every = probabilities.argmax(1), range(len(classes))
-    scores = precision_recall_fscore_support(labels, said, labels=every, zero_division=0)
+    predicted, all_classes = probabilities.argmax(1), range(len(classes))
+    scores = precision_recall_fscore_support(
+        labels, predicted, labels=all_classes, zero_division=0
+    )
     rows = []
     for k, (precision, recall, f1, support) in enumerate(zip(*scores, strict=True)):
-        interval = wilson(int(((labels == k) & (said == k)).sum()), int(support))
-        predicted = int((said == k).sum())
-        rows.append(
-            ClassRow(classes[k], int(support), predicted, precision, recall, *interval, f1)
-        )
+        interval = wilson(int(((labels == k) & (predicted == k)).sum()), int(support))
+        count = int((predicted == k).sum())
+        rows.append(ClassRow(classes[k], int(support), count, precision, recall, *interval, f1))
     return rows
 
 
 def thresholds(
     probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]
 ) -> list[ThresholdRow]:
-    """Return one-vs-rest rows for each class; of two classes the second says it all.
+    """Compute precision, recall and false positive rate at 19 decision thresholds.
 
     Args:
-        probabilities: (n, classes).
-        labels: (n,) int.
-        classes: Names.
+        probabilities: (n, classes) float.
+        labels: (n,) int, in [0, classes).
+        classes: Names of the classes.
+
+    Returns:
+        Rows of each class against the rest, by increasing threshold; of two classes only the
+        second, since the first is its complement.
+
+    Example:
+        >>> probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]])
+        >>> rows = thresholds(probabilities, np.array([0, 1, 1]), ["cat", "dog"])
+        >>> [row.recall for row in rows if row.threshold in (0.25, 0.5)]
+        [1.0, 0.5]
     """
     shown = range(1, 2) if len(classes) == 2 else range(len(classes))
     return [
-        _at(probabilities[:, k], labels == k, classes[k], t) for k in shown for t in THRESHOLDS
+        _at_threshold(probabilities[:, k], labels == k, classes[k], threshold)
+        for k in shown
+        for threshold in THRESHOLDS
     ]
 
 
-def _at(values: np.ndarray, true: np.ndarray, name: str, threshold: float) -> ThresholdRow:
-    called = values >= threshold
-    hits, predicted, own = int((called & true).sum()), int(called.sum()), int(true.sum())
-    precision, recall = hits / max(1, predicted), hits / max(1, own)
-    f1 = 2 * hits / max(1, predicted + own)
-    wrong = (predicted - hits) / max(1, len(true) - own)
-    return ThresholdRow(name, threshold, predicted, precision, recall, f1, wrong)
+def _at_threshold(
+    values: np.ndarray, of_class: np.ndarray, name: str, threshold: float
+) -> ThresholdRow:
+    above = values >= threshold
+    hits, predicted, photos = int((above & of_class).sum()), int(above.sum()), int(of_class.sum())
+    precision, recall = hits / max(1, predicted), hits / max(1, photos)
+    f1 = 2 * hits / max(1, predicted + photos)
+    false_positive_rate = (predicted - hits) / max(1, len(of_class) - photos)
+    return ThresholdRow(name, threshold, predicted, precision, recall, f1, false_positive_rate)
 
 
 def coverage(probabilities: np.ndarray, labels: np.ndarray) -> list[CoverageRow]:
-    """Return how many photos pass each confidence, and how many of them are right.
+    """Compute coverage and accuracy of answering only confident predictions.
 
     Args:
-        probabilities: (n, classes).
-        labels: (n,) int.
+        probabilities: (n, classes) float; the largest of a row is the photo's confidence.
+        labels: (n,) int, in [0, classes).
+
+    Returns:
+        One row for each confidence in ``COVERAGES``.
+
+    Example:
+        >>> rows = coverage(np.array([[0.9, 0.1], [0.45, 0.55]]), np.array([0, 0]))
+        >>> [(row.confidence, row.coverage, row.accuracy) for row in rows[:3]]
+        [(0.0, 1.0, 0.5), (0.5, 1.0, 0.5), (0.6, 0.5, 1.0)]
     """
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    confidence, correct = probabilities.max(1), probabilities.argmax(1) == labels
     rows = []
-    for least in COVERAGES:
-        kept = confidence >= least
-        count, hits = int(kept.sum()), int(right[kept].sum())
+    for smallest in COVERAGES:
+        answered = confidence >= smallest
+        count, hits = int(answered.sum()), int(correct[answered].sum())
         accuracy = hits / count if count else float("nan")
-        rows.append(CoverageRow(least, count, count / len(labels), accuracy, *wilson(hits, count)))
+        interval = wilson(hits, count)
+        rows.append(CoverageRow(smallest, count, count / len(labels), accuracy, *interval))
     return rows
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[Bin]:
-    """Return the bins of the ECE that hold photos, by increasing confidence.
+    """Compute the bins of a reliability diagram, those of the expected calibration error.
 
     Args:
-        probabilities: (n, classes).
-        labels: (n,) int.
+        probabilities: (n, classes) float; the largest of a row is the photo's confidence.
+        labels: (n,) int, in [0, classes).
+
+    Returns:
+        The bins that hold photos, by increasing confidence.
+
+    Example:
+        >>> low, high = reliability(np.array([[0.9, 0.1], [0.45, 0.55]]), np.array([0, 0]))
+        >>> low.photos, low.confidence, low.accuracy
+        (1, 0.55, 0.0)
     """
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
-    number = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
-    return [_bin(int(b), confidence[number == b], right[number == b]) for b in np.unique(number)]
+    confidence, correct = probabilities.max(1), probabilities.argmax(1) == labels
+    bins = confidence_bins(confidence)
+    return [_bin(int(b), confidence[bins == b], correct[bins == b]) for b in np.unique(bins)]
 
 
-def _bin(number: int, confidence: np.ndarray, right: np.ndarray) -> Bin:
-    start, stop = number / ECE_BINS, (number + 1) / ECE_BINS
-    hits, count = int(right.sum()), len(right)
+def _bin(index: int, confidence: np.ndarray, correct: np.ndarray) -> Bin:
+    start, stop = index / ECE_BINS, (index + 1) / ECE_BINS
+    hits, count = int(correct.sum()), len(correct)
     return Bin(start, stop, count, float(confidence.mean()), hits / count, *wilson(hits, count))

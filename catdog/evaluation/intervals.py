@@ -1,4 +1,4 @@
-"""How sure a figure is: intervals of one model's figures, and whether two models differ."""
+"""How certain a metric is: confidence intervals, and a test whether two models differ."""
 
 from __future__ import annotations
 
@@ -12,23 +12,36 @@ from catdog.evaluation.metrics import score
 from catdog.progress import Advance
 
 LEVEL = 0.95
+"""Confidence level of all intervals; 1 - LEVEL is the significance level of the test."""
+
 RESAMPLES = 1000
+"""Bootstrap samples behind an interval."""
 
 Interval = tuple[float, float]
-"""Lower and upper end, at the 95 % level."""
+"""Lower and upper end of a confidence interval."""
 
 
 def wilson(right: int, count: int) -> Interval:
-    """Return the interval of a share (Wilson 1927), which holds at 0 and 1 as well.
+    """Return the 95 % score interval of a proportion (Wilson 1927).
+
+    Unlike the normal approximation it is also valid for small counts and proportions of 0 or 1.
 
     Args:
-        right: Successes.
-        count: Tries; of none nothing is known, which is (0, 1).
+        right: Number of successes, such as correct predictions.
+        count: Number of trials, at least ``right``.
+
+    Returns:
+        Lower and upper end, in [0, 1]; (0, 1) without any trial.
+
+    Example:
+        >>> low, high = wilson(90, 100)
+        >>> round(low, 4), round(high, 4)
+        (0.8256, 0.9448)
     """
     if count == 0:
         return 0.0, 1.0
-    found = binomtest(right, count).proportion_ci(LEVEL, method="wilson")
-    return float(found.low), float(found.high)
+    interval = binomtest(right, count).proportion_ci(LEVEL, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def bootstrap(
@@ -39,45 +52,51 @@ def bootstrap(
     seed: int = 0,
     advance: Advance = lambda count: None,
 ) -> dict[str, Interval]:
-    """Return percentile bootstrap intervals (Efron 1979) of loss, AUC and ECE.
+    """Return 95 % percentile bootstrap intervals (Efron 1979) of loss, AUC and ECE.
 
-    The same resampled photos serve all figures. ECE grows with noise, so its interval may lie
-    above the figure itself.
+    All metrics are computed on the same samples. Noise increases the ECE, so that its interval may
+    lie above the ECE of the predictions themselves.
 
     Args:
-        probabilities: (n, classes), rows sum to 1.
-        labels: (n,) int.
-        resamples: How often n photos are drawn with replacement.
-        seed: Of the draws.
-        advance: Hears of every draw.
+        probabilities: (n, classes) float, rows sum to 1.
+        labels: (n,) int, in [0, classes).
+        resamples: Number of samples, each n photos drawn with replacement.
+        seed: Seed of the draws.
+        advance: Called with 1 after every sample.
 
     Returns:
-        Interval by figure; (NaN, NaN) where a figure is undefined.
+        Interval by metric: ``loss``, ``auc``, ``ece``; (NaN, NaN) where a metric is undefined.
+
+    Example:
+        >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.3, 0.7]])
+        >>> low, high = bootstrap(probabilities, np.array([0, 1, 1, 0]), resamples=100)["loss"]
+        >>> round(low, 3), round(high, 3)
+        (0.149, 0.959)
     """
     rng, drawn = np.random.default_rng(seed), []
     for _ in range(resamples):
         rows = rng.integers(len(labels), size=len(labels))
         drawn.append(dataclasses.asdict(score(probabilities[rows], labels[rows])))
         advance(1)
-    ends = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
-    found = {}
+    percentiles = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
+    intervals = {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # all resamples undefined: that is NaN
+        warnings.simplefilter("ignore", RuntimeWarning)  # a metric undefined in all samples is NaN
         for name in ("loss", "auc", "ece"):
-            low, high = np.nanpercentile([one[name] for one in drawn], ends)
-            found[name] = (float(low), float(high))
-    return found
+            low, high = np.nanpercentile([scores[name] for scores in drawn], percentiles)
+            intervals[name] = (float(low), float(high))
+    return intervals
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Two models on the same photos.
+    """Result of McNemar's test between two models on the same photos.
 
     Attributes:
-        photos: How many.
-        only_first: Photos that only the first has right.
-        only_second: Photos that only the second has right.
-        p_value: Probability of at least so uneven a count if both were equally good.
+        photos: Number of photos.
+        only_first: Photos that only the first model predicts correctly.
+        only_second: Photos that only the second model predicts correctly.
+        p_value: Probability of a difference at least this large if both models were equally good.
     """
 
     photos: int
@@ -87,18 +106,26 @@ class Comparison:
 
     @property
     def differ(self) -> bool:
-        """Whether the difference is more than chance, at the 5 % level."""
+        """Whether the difference is significant at the 5 % level."""
         return self.p_value < 1 - LEVEL
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> Comparison:
-    """Compare two models by McNemar's test (1947) in its exact, two-sided form.
+    """Compare two models by the exact, two-sided test of McNemar (1947).
 
     Args:
-        first: (n,) bool, which photos the first model has right.
-        second: (n,) bool, of the same photos in the same order.
+        first: (n,) bool, which photos the first model predicts correctly.
+        second: (n,) bool, the same of the second model, photos in the same order.
+
+    Returns:
+        The counts and the p-value.
+
+    Example:
+        >>> first = np.array([True] * 9 + [False])
+        >>> mcnemar(first, ~first)
+        Comparison(photos=10, only_first=9, only_second=1, p_value=0.021484375)
     """
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
-    uneven = only_first + only_second
-    p_value = binomtest(only_first, uneven).pvalue if uneven else 1.0
+    discordant = only_first + only_second
+    p_value = binomtest(only_first, discordant).pvalue if discordant else 1.0
     return Comparison(len(first), only_first, only_second, float(p_value))

@@ -84,8 +84,8 @@ def inspect(
     photos, names = manifest.photos, manifest.classes
     labels = np.array([photo.label for photo in photos])
     progress.note(f"Judging {len(photos):,} photos by heads that have not seen them")
-    said = label_errors.out_of_fold(features, labels, seed=seed)
-    found = [int(i) for i in label_errors.doubted(said, labels)]
+    said = label_errors.out_of_fold_probabilities(features, labels, seed=seed)
+    found = [int(i) for i in label_errors.find_label_issues(said, labels)]
     progress.note("Comparing every photo with every other")
     pairs = [
         pair

@@ -1,5 +1,10 @@
-"""Every picture, as a PNG and as an HTML page.
+"""The plots of runs, studies and evaluations, as PNG files and interactive HTML pages.
 
-``layout`` is what both share, ``canvas`` the paper; ``png``, ``html``, ``evaluation``, ``montage``
-and ``study`` draw.
+``png`` and ``html`` draw the same plots in both formats: the learning rate range test, the
+training curves and the trials of a study. ``evaluation`` draws confusion matrix and reliability
+diagram, ``montage`` grids of photos, ``study`` Optuna's own plots.
+
+Shared by both formats: ``style`` (colours, numbers, ticks), ``layout`` and ``scatter`` (what is
+drawn where). Below ``png``: ``canvas`` and ``labels``; below ``html``: ``pages`` and
+``html_panels``.
 """

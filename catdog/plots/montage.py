@@ -1,7 +1,6 @@
-"""Photos side by side, each with its caption, as one PNG.
+"""A grid of photos with captions, as one PNG.
 
-Drawn by Pillow: a grid is pixels and words, and as matplotlib's images and texts it took most of
-the time that a trial spends on its pictures.
+Drawn with Pillow: drawn with matplotlib it took most of the time that a trial spent on pictures.
 """
 
 from __future__ import annotations
@@ -16,16 +15,22 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from catdog.data.manifest import Photo
-from catdog.plots import layout
-from catdog.plots.layout import STYLE
+from catdog.plots.style import COLORS, shorten
 
-MOST = 25
-"""Photos in one picture."""
-WIDTH, EDGE, GAP = 990, 30, 15
+MAX_PHOTOS = 25
+"""Largest number of photos in one picture."""
+
+WIDTH = 990
+"""Width of the picture, in pixels like all lengths here."""
+
+EDGE, GAP = 30, 15
+"""Margin around the picture, and between photos."""
+
 HEAD, FOOT = 68, 46
-"""Pixels: of the picture, around it, between photos; above all, and below each photo."""
-LINE = 19
+"""Height above all photos, and below each photo for its caption."""
 
+LINE = 19
+"""Height of a line of a caption."""
 
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -36,11 +41,19 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""By EXIF orientation."""
+"""Transposition that turns a photo upright, by its EXIF orientation; 1 is upright."""
 
 
 def thumbnail(photo: Photo, size: int = 160) -> NDArray[np.uint8]:
-    """Return a photo as (height, width, 3) uint8, upright, its longer side ``size`` pixels."""
+    """Read a photo at a reduced size, upright.
+
+    Args:
+        photo: A photo of the manifest.
+        size: Length of the longer side in pixels.
+
+    Returns:
+        (height, width, 3) uint8.
+    """
     with Image.open(photo.source) as opened:
         opened.draft("RGB", (size, size))  # a large JPEG is decoded at a fraction of its size
         small = ImageOps.contain(opened.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
@@ -59,13 +72,13 @@ def save(
     """Draw a grid of photos, such as those wrongly classified, each whole and with its caption.
 
     Args:
-        path: The PNG to write.
-        photos: (h, w, 3) uint8 each, any size; the first 25 are drawn.
+        path: The PNG file to write.
+        photos: (h, w, 3) uint8 each, of any size; the first 25 are drawn.
         captions: One per photo, of one or two lines; long lines lose their middle.
         title: Heading of the picture.
-        nothing: What to say if there is none.
+        nothing: Text shown if there are no photos.
     """
-    shown = list(zip(photos, captions, strict=True))[:MOST]
+    shown = list(zip(photos, captions, strict=True))[:MAX_PHOTOS]
     columns = 3 if len(shown) <= 3 else 4 if len(shown) <= 8 else 5
     side = (WIDTH - 2 * EDGE + GAP) // columns - GAP
     rows = math.ceil(len(shown) / columns)
@@ -74,23 +87,37 @@ def save(
     pen = ImageDraw.Draw(picture)
     _write(pen, (EDGE, 40), title, size=19, bold=True, room=WIDTH - 2 * EDGE)
     if not shown:
-        pen.text((WIDTH / 2, 160), nothing, STYLE["ink"], _font(24), anchor="mm")
+        pen.text((WIDTH / 2, 160), nothing, COLORS["ink"], _font(24), anchor="mm")
     for index, (photo, caption) in enumerate(shown):
         row, column = divmod(index, columns)
         left, top = EDGE + column * (side + GAP), HEAD + row * (side + FOOT)
-        pen.rectangle((left, top, left + side - 1, top + side - 1), STYLE["empty"])
-        _place(picture, photo, left=left, top=top, side=side)
-        for line, text in enumerate(caption.split("\n")[:2]):
-            at = (left, top + side + LINE * line + 15)
-            _write(pen, at, text, size=12, bold=line == 0, room=side)
+        _draw_photo(picture, photo, caption, left=left, top=top, side=side)
     # photos hardly shrink: more effort than this costs ten times the time for 5 % of the bytes
     picture.save(path, "PNG", compress_level=1)
+
+
+def _draw_photo(
+    picture: Image.Image,
+    photo: NDArray[np.uint8],
+    caption: str,
+    *,
+    left: int,
+    top: int,
+    side: int,
+) -> None:
+    """Draw a photo in its square, whose upper left corner is given, and the caption below."""
+    pen = ImageDraw.Draw(picture)
+    pen.rectangle((left, top, left + side - 1, top + side - 1), COLORS["empty"])
+    _place(picture, photo, left=left, top=top, side=side)
+    for line, text in enumerate(caption.split("\n")[:2]):
+        at = (left, top + side + LINE * line + 15)
+        _write(pen, at, text, size=12, bold=line == 0, room=side)
 
 
 def _place(
     picture: Image.Image, photo: NDArray[np.uint8], *, left: int, top: int, side: int
 ) -> None:
-    """Put a photo into the middle of its square, as large as it fits."""
+    """Paste a photo into the middle of its square, as large as it fits."""
     height, width = photo.shape[:2]
     wide, high = (max(1, round(side * n / max(height, width))) for n in (width, height))
     small = Image.fromarray(photo).resize((wide, high), Image.Resampling.BILINEAR)
@@ -106,18 +133,18 @@ def _write(
     bold: bool,
     room: int,
 ) -> None:
-    """Write a line on a baseline, its middle cut out where it is longer than the room."""
+    """Write a line that starts at a point of its baseline; one too long loses its middle."""
     font = _font(size, bold=bold)
-    words = layout.shorten(text, len(text))
-    if (long := font.getlength(words)) > room:
-        words = layout.shorten(text, int(len(text) * room / long))
-    colour = STYLE["ink"] if bold else STYLE["muted"]
-    pen.text(at, words, colour, font, anchor="ls")
+    shown = shorten(text, len(text))
+    if (long := font.getlength(shown)) > room:
+        shown = shorten(text, int(len(text) * room / long))
+    color = COLORS["ink"] if bold else COLORS["muted"]
+    pen.text(at, shown, color, font, anchor="ls")
 
 
 @functools.cache
 def _font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Return the letters of the other pictures, which matplotlib brings, in pixels of height."""
+    """Return the font of the other pictures, which comes with matplotlib; ``size`` in pixels."""
     import matplotlib
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"

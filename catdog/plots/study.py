@@ -1,4 +1,4 @@
-"""Optuna's own pictures of a study: each as a PNG and as a page that opens without a network."""
+"""Optuna's own plots of a study, each as a PNG file and as an HTML page that needs no network."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST = 6
-"""Parameters in a picture with a panel for each; a contour has one for each pair."""
+MAX_PARAMS = 6
+"""Largest number of parameters in the contour plot, which has a panel for each pair of them; plots
+with a panel or an axis per parameter take twice as many."""
 
-DRAWN = {
+PLOTS = {
     "history": "plot_optimization_history",
     "importances": "plot_param_importances",
     "slice": "plot_slice",
@@ -27,30 +28,30 @@ DRAWN = {
     "timeline": "plot_timeline",
     "pareto": "plot_pareto_front",
 }
-"""Names of the files, and of Optuna's functions."""
+"""Optuna's function by the name of the file."""
 
 
 def draw(folder: Path, study: Study, metrics: Sequence[str]) -> dict[str, str]:
-    """Draw what can be drawn of a study.
+    """Draw every plot of a study that would show something.
 
     Args:
-        folder: Where ``history.png``, ``history.html`` and so on are written.
-        study: Optuna's; read several times, so better a `copied` one.
-        metrics: What each objective is called.
+        folder: Folder for ``history.png``, ``history.html`` and so on.
+        study: Optuna's study. Each plot reads all trials, so pass the result of ``copied``.
+        metrics: Name of each objective.
 
     Returns:
-        Why a picture was left out, by its name; empty if all are there.
+        The reason why a plot was left out, by its name; empty if all were drawn.
     """
     left_out: dict[str, str] = {}
     with _quiet_optuna():
-        for name, function in DRAWN.items():
+        for name, function in PLOTS.items():
             try:
                 options = _options(name, study, metrics)
                 _write_page(folder / f"{name}.html", function, study, options)
                 _write_png(folder / f"{name}.png", function, study, options)
             except _CannotDraw as error:
                 left_out[name] = str(error)
-            except Exception as error:  # one picture is no reason to lose the others
+            except Exception as error:  # a plot that fails must not cost the others
                 left_out[name] = f"{type(error).__name__}: {error}"
                 log.debug("%s was not drawn", name, exc_info=True)
         for name in left_out:
@@ -59,12 +60,8 @@ def draw(folder: Path, study: Study, metrics: Sequence[str]) -> dict[str, str]:
     return left_out
 
 
-class _CannotDraw(Exception):
-    """Optuna would draw an empty picture, or none."""
-
-
 def copied(study: Study) -> Study:
-    """Return a study in memory with the same trials, so that each picture need not fetch them."""
+    """Copy a study into memory, so that each plot need not fetch all trials from the storage."""
     import optuna
 
     with _quiet_optuna():
@@ -73,9 +70,13 @@ def copied(study: Study) -> Study:
     return copy
 
 
+class _CannotDraw(Exception):
+    """Optuna would draw an empty plot, or raise an error."""
+
+
 @contextmanager
 def _quiet_optuna() -> Iterator[None]:
-    """Keep Optuna from saying which of its functions are new, and which pictures are empty."""
+    """Silence Optuna's remarks on experimental functions and on plots without data."""
     import optuna
 
     before = optuna.logging.get_verbosity()
@@ -88,10 +89,10 @@ def _quiet_optuna() -> Iterator[None]:
 
 
 def _options(name: str, study: Study, metrics: Sequence[str]) -> dict[str, Any]:
-    """Return what Optuna's function needs to know.
+    """Return the options for Optuna's function of a plot.
 
     Raises:
-        _CannotDraw: too little is known for this picture.
+        _CannotDraw: the study has too few trials, parameters or objectives for it, or too many.
     """
     several = len(metrics) > 1
     if name == "timeline":
@@ -113,17 +114,17 @@ def _options(name: str, study: Study, metrics: Sequence[str]) -> dict[str, Any]:
 
 
 def _chosen(name: str, names: list[str]) -> dict[str, Any]:
-    """Return the parameters to draw, as the picture's option."""
+    """Return the option that selects the parameters to draw."""
     least = {"contour": 2, "importances": 2, "parallel": 2, "slice": 1}.get(name, 0)
     if len(names) < least:
         raise _CannotDraw(f"{len(names)} parameters took several values, it needs {least}")
     if name in ("slice", "parallel"):
-        return {"params": names[: 2 * MOST]}
-    return {"params": names[:MOST]} if name == "contour" else {}
+        return {"params": names[: 2 * MAX_PARAMS]}
+    return {"params": names[:MAX_PARAMS]} if name == "contour" else {}
 
 
 def _varied(params: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the parameters that took more than one value, in their order."""
+    """Return the parameters that took more than one value, in order of appearance."""
     names = dict.fromkeys(name for values in params for name in values)
     return [n for n in names if len({str(values[n]) for values in params if n in values}) > 1]
 
@@ -140,12 +141,13 @@ def _write_page(path: Path, function: str, study: Study, options: dict[str, Any]
 def _write_png(path: Path, function: str, study: Study, options: dict[str, Any]) -> None:
     import matplotlib
 
-    matplotlib.use("agg")  # Optuna draws by pyplot, which would open windows
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it remarks on texts like "1e-3"
+    matplotlib.use("agg")  # Optuna uses pyplot, which would open windows
+    # matplotlib logs that texts such as "1e-3" look like numbers
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
     from matplotlib import pyplot
     from optuna.visualization import matplotlib as visualization
 
-    # Optuna changes the style for good
+    # Optuna changes the style and does not restore it
     with matplotlib.rc_context():
         try:
             drawn: Callable[..., Any] = getattr(visualization, function)
@@ -158,7 +160,7 @@ def _write_png(path: Path, function: str, study: Study, options: dict[str, Any])
 
 
 def _size(figure: Figure) -> None:
-    """Give every panel room for its labels."""
+    """Make the figure large enough for the labels of every panel."""
     grid = figure.axes[0].get_gridspec() if figure.axes else None
     rows, columns = (grid.nrows, grid.ncols) if grid else (1, 1)
     figure.set_size_inches(max(9.0, 3.2 * columns), max(5.5, 2.6 * rows))

@@ -1,7 +1,8 @@
-"""Where each network may be cut: the names of its blocks, in order.
+"""Where each network may be cut for fine-tuning: the names of its blocks, in order.
 
-Only between blocks does all that comes later pass through one layer. Light, so that a wrong name
-is refused before TensorFlow loads; backbone.py finds the layer, and a test holds both together.
+A network can only be cut between blocks, where everything that follows depends on a single layer.
+The names are listed here so that a wrong one is rejected before TensorFlow loads;
+``catdog.models.backbone`` finds the layer, and a test compares the list with the real networks.
 """
 
 from __future__ import annotations
@@ -28,17 +29,24 @@ BLOCKS = {
         for i in range(1, count + 1)
     ),
 }  # fmt: skip
+"""Block names by network, from the input to the output."""
 
 SINGLE = ("expanded_conv", "Conv_1", "conv_1")
-"""Blocks of MobileNets that do not begin with a layer called ``<block>_expand``."""
+"""Blocks of MobileNets whose first layer is not called ``<block>_expand``."""
 
 
 def named(network: str, name: str) -> str | None:
-    """Return the block that a name means, or None if it means none.
+    """Return the block that a name stands for, or None if there is no such block.
 
     Args:
         network: A backbone's config name.
-        name: A block, or a MobileNet block's first layer, such as ``block_13_expand``.
+        name: A block, or the first layer of a MobileNet block, such as ``block_13_expand``.
+
+    Example:
+        >>> named("mobilenet_v2", "block_13_expand")
+        'block_13'
+        >>> named("resnet50_v2", "block_13") is None
+        True
     """
     first = name.removesuffix("_expand")
     if network.startswith("mobilenet") and first != name and first not in SINGLE:

@@ -1,21 +1,23 @@
 """From the nested dictionaries that Hydra composes to typed settings, and from a typo to the key.
 
-Kept apart from settings.py so that the list of choices there reads as a list.
+Hydra itself is not imported here, so that settings can be parsed in a notebook, too.
 """
 
 from __future__ import annotations
 
 import difflib
-import typing
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
 from catdog.errors import ConfigError
-from catdog.settings.groups import OPTIMIZER_KEYS, Settings
-from catdog.settings.validation import Section
+from catdog.settings.groups import Settings, group_types
+from catdog.settings.training import OPTIMIZER_KEYS
+from catdog.settings.validation import Group
 
-S = TypeVar("S", bound=Section)
+G = TypeVar("G", bound=Group)
+
+UNGROUPED = ("threads", "seed")
 
 
 def parse(values: Mapping[str, Any]) -> Settings:
@@ -23,60 +25,78 @@ def parse(values: Mapping[str, Any]) -> Settings:
 
     Args:
         values: Group name to a mapping of its keys; ``seed`` and ``threads`` are plain numbers.
+            What is missing has its default.
+
+    Returns:
+        The settings, all values converted to the type of their field.
 
     Raises:
         ConfigError: a key is unknown, or a value has the wrong type or lies outside its range.
+
+    Example:
+        >>> parse({"optimizer": {"lr": 0.01}, "seed": 7}).optimizer.lr
+        0.01
+        >>> parse({"head": {"droput": 0.5}})
+        Traceback (most recent call last):
+        catdog.errors.ConfigError: head.droput=...: there is no such key; try `head.dropout=...`
     """
-    groups = _groups()
+    groups = group_types()
     for name in values:
-        if name not in groups and name not in ("threads", "seed"):
+        if name not in groups and name not in UNGROUPED:
             raise unknown_key(name)
-    built: dict[str, Any] = {k: values[k] for k in ("threads", "seed") if k in values}
-    for name, section in groups.items():
+    built: dict[str, Any] = {name: values[name] for name in UNGROUPED if name in values}
+    for name, group in groups.items():
         if name in values:
-            built[name] = _build(section, values[name])
+            built[name] = _build(group, values[name])
     return Settings(**built)
 
 
-def _build(section: type[S], values: Mapping[str, Any]) -> S:
-    names = [item.name for item in fields(section)]  # type: ignore[arg-type]
+def _build(group: type[G], values: Mapping[str, Any]) -> G:
+    names = [item.name for item in fields(group)]  # type: ignore[arg-type]
     if not isinstance(values, Mapping):
-        fix = f"{section.key}.{names[0]}=..."
-        raise ConfigError(section.key, values, "expected a group of keys", fix)
+        fix = f"{group.key}.{names[0]}=..."
+        raise ConfigError(group.key, values, "expected a group of keys", fix)
     for name in values:
         if name not in names:
-            raise unknown_key(f"{section.key}.{name}")
-    return section(**values)
-
-
-def _groups() -> dict[str, type[Section]]:
-    hints = typing.get_type_hints(Settings)
-    return {n: hint for n, hint in hints.items() if isinstance(hint, type) and n not in ("seed",)}
+            raise unknown_key(f"{group.key}.{name}")
+    return group(**values)
 
 
 def known_keys() -> list[str]:
-    """Return every dotted key that a run knows."""
-    keys = ["threads", "seed"]
-    for name, section in _groups().items():
-        keys += [f"{name}.{item.name}" for item in fields(section)]  # type: ignore[arg-type]
+    """Return every key of the configuration, with its group: ``optimizer.lr``."""
+    keys = list(UNGROUPED)
+    for name, group in group_types().items():
+        keys += [f"{name}.{item.name}" for item in fields(group)]  # type: ignore[arg-type]
     return keys
 
 
 def unknown_key(key: str) -> ConfigError:
-    """Return the error for a key that does not exist, naming the nearest one that does."""
+    """Return the error for a key that does not exist, with the nearest key that does.
+
+    A key that only other optimizers have counts as unknown, too.
+
+    Example:
+        >>> print(unknown_key("trainer.epoch"))
+        trainer.epoch=...: there is no such key; try `trainer.epochs=...`
+    """
     if key in known_keys() and key.startswith("optimizer."):
         owners = [name for name, own in OPTIMIZER_KEYS.items() if key.split(".")[1] in own]
         return ConfigError(
-            key, "...", f"only {', '.join(owners)} have it", f"optimizer={owners[0]}"
+            key, "...", f"only {', '.join(owners)} have this key", f"optimizer={owners[0]}"
         )
     near = nearest_key(key)
     return ConfigError(key, "...", "there is no such key", f"{near}=..." if near else "--help")
 
 
 def nearest_key(key: str) -> str | None:
-    """Return the known key that ``key`` was probably meant to be.
+    """Return the known key that ``key`` was probably meant to be, or None.
 
-    Abbreviations count both ways (``learning_rate`` and ``lr``), then spelling.
+    Abbreviations are tried first, both ways (``learning_rate`` and ``lr``), then similar spelling;
+    keys of the same group come before all others.
+
+    Example:
+        >>> nearest_key("learning_rate"), nearest_key("head.droput")
+        ('optimizer.lr', 'head.dropout')
     """
     known = known_keys()
     group, _, leaf = key.rpartition(".")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from optuna_workers import StudyInfo
 
 from catdog.cli.overrides import absolute, typed
-from catdog.plots.layout import Point
+from catdog.plots.scatter import Point
 from catdog.study import note, winner
 from catdog.study.trials import Trial, best, state_of, write_csv
 from catdog.tracking import names

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from catdog.evaluation.label_errors import doubted, near_duplicates, out_of_fold
+from catdog.evaluation.label_errors import (
+    find_label_issues,
+    near_duplicates,
+    out_of_fold_probabilities,
+)
 
 
 def clusters(count: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -18,26 +22,31 @@ def clusters(count: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarra
 
 
 @pytest.mark.parametrize(("count", "classes", "planted"), [(60, 2, 1), (90, 3, 4), (8, 2, 0)])
-def test_wrong_labels_are_doubted_and_only_they(count: int, classes: int, planted: int) -> None:
+def test_wrong_labels_are_found_and_only_they(count: int, classes: int, planted: int) -> None:
     features, labels = clusters(count, classes, seed=count)
     wrong = np.arange(planted) * 7
     labels[wrong] = (labels[wrong] + 1) % classes
-    said = out_of_fold(features, labels)
-    assert said.shape == (count, classes)
-    np.testing.assert_allclose(said.sum(1), 1, rtol=1e-6)
-    assert set(doubted(said, labels)) == set(wrong)
+    predicted = out_of_fold_probabilities(features, labels)
+    assert predicted.shape == (count, classes)
+    np.testing.assert_allclose(predicted.sum(1), 1, rtol=1e-6)
+    assert set(find_label_issues(predicted, labels)) == set(wrong)
 
 
 def test_the_least_probable_label_comes_first() -> None:
-    said = np.array([[0.4, 0.6], [0.9, 0.1], [0.01, 0.99], [0.2, 0.8]])
-    assert list(doubted(said, np.array([0, 0, 0, 0]))) == [2, 3, 0]
-    assert list(doubted(said, np.array([1, 0, 1, 1]))) == []
+    predicted = np.array([[0.4, 0.6], [0.9, 0.1], [0.01, 0.99], [0.2, 0.8]])
+    assert list(find_label_issues(predicted, np.array([0, 0, 0, 0]))) == [2, 3, 0]
+    assert list(find_label_issues(predicted, np.array([1, 0, 1, 1]))) == []
 
 
 def test_folds_follow_the_seed() -> None:
     features, labels = clusters(40, 2, seed=1)
-    assert (out_of_fold(features, labels) == out_of_fold(features, labels)).all()
-    assert (out_of_fold(features, labels) != out_of_fold(features, labels, seed=1)).any()
+    assert (
+        out_of_fold_probabilities(features, labels) == out_of_fold_probabilities(features, labels)
+    ).all()
+    assert (
+        out_of_fold_probabilities(features, labels)
+        != out_of_fold_probabilities(features, labels, seed=1)
+    ).any()
 
 
 def test_near_duplicates_are_pairs_by_similarity() -> None:

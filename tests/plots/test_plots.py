@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 from numpy.typing import NDArray
 
-from catdog.plots import evaluation, html, layout, png
-from catdog.plots.layout import Point
+from catdog.plots import evaluation, html, layout, png, scatter
+from catdog.plots.scatter import Point
+from catdog.plots.style import COLORS
 
 LR = np.logspace(-6, 0, 60)
 SMOOTH = 0.1 + 0.6 / (1 + (LR / 1e-3)) + 50 * LR**3
@@ -92,7 +93,7 @@ def test_curves_survive(tmp_path: Path, series: dict, best: int) -> None:
     assert (f"best epoch {best}" in page_text(tmp_path / "a.html")) == (best > 0)
 
 
-def test_the_ground_of_the_second_stage_is_shaded(tmp_path: Path) -> None:
+def test_the_background_of_the_second_stage_is_shaded(tmp_path: Path) -> None:
     series, best = HISTORY_CASES["two stages"]
     for stage in (0, 6):
         shown = {"history": series, "best_epoch": best, "title": "t", "first_stage": stage}
@@ -102,7 +103,7 @@ def test_the_ground_of_the_second_stage_is_shaded(tmp_path: Path) -> None:
     assert '"x0":6.5' not in page_text(tmp_path / "0.html").replace(" ", "")
     plain, shaded = imread(tmp_path / "0.png"), imread(tmp_path / "6.png")
     changed = np.flatnonzero((plain != shaded).any(axis=(0, 2)))
-    assert changed.min() > 0.2 * plain.shape[1], "the first stage's ground stays white"
+    assert changed.min() > 0.2 * plain.shape[1], "the first stage's background stays white"
 
 
 def test_gaps_and_blow_up_leave_the_curve_in_view() -> None:
@@ -127,7 +128,7 @@ def test_loss_window_holds_start_and_lowest_and_ignores_a_blow_up(
 
 def test_suggestions_sit_on_the_smoothed_curve() -> None:
     suggestions = {"late": LR[40], "early": LR[7], "off": 2.0, "none": None}
-    marks = layout.on_curve(suggestions, LR, SMOOTH)
+    marks = layout.place_on_curve(suggestions, LR, SMOOTH)
     assert [name for name, _, _ in marks] == ["early", "late"]
     assert [height for _, _, height in marks] == pytest.approx([SMOOTH[7], SMOOTH[40]])
 
@@ -148,7 +149,7 @@ def points(*values: float | None, **changed: Any) -> list[Point]:
 
 
 PRUNED = Point(90, 3e-3, 0.6, "PRUNED")
-CLOUDS = {
+STUDIES = {
     "usual": points(0.3, 0.5, None, 0.45, 0.7, pruned=PRUNED),
     "one": points(0.3),
     "one failed": points(None),
@@ -169,7 +170,7 @@ CLOUDS = {
 STUDY: dict[str, Any] = {"metric": "val/loss <i>", "title": "of $_^$ & <b>"}
 
 
-@pytest.mark.parametrize("trials", CLOUDS.values(), ids=CLOUDS)
+@pytest.mark.parametrize("trials", STUDIES.values(), ids=STUDIES)
 def test_a_study_survives(tmp_path: Path, trials: list[Point]) -> None:
     shown = {"points": trials, "maximize": len(trials) > 3, **STUDY}
     png.lr_vs_loss_png(tmp_path / "a.png", **shown)
@@ -177,13 +178,13 @@ def test_a_study_survives(tmp_path: Path, trials: list[Point]) -> None:
     html.lr_vs_loss_html(tmp_path / "a.html", **shown)
     text = page_text(tmp_path / "a.html")
     assert "NaN" not in text and "Infinity" not in text
-    for look in layout.LOOKS:
-        count = sum(point.look == look for point in trials)
-        assert (f"{look} ({count})" in text) == (count > 0)
+    for outcome in scatter.OUTCOMES:
+        count = sum(point.outcome == outcome for point in trials)
+        assert (f"{outcome} ({count})" in text) == (count > 0)
 
 
 @pytest.mark.parametrize(
-    ("state", "best", "look"),
+    ("state", "best", "outcome"),
     [
         ("COMPLETE", False, "complete"),
         ("PRUNED", False, "pruned"),
@@ -191,13 +192,13 @@ def test_a_study_survives(tmp_path: Path, trials: list[Point]) -> None:
         ("COMPLETE", True, "best"),
     ],
 )
-def test_a_trial_looks_like_what_became_of_it(state: str, best: bool, look: str) -> None:
-    assert Point(0, 0.1, 0.5, state, best).look == look
-    assert {*layout.LOOKS} == {*png.MARKERS} == {*html.SYMBOLS}
+def test_a_trial_is_drawn_by_its_outcome(state: str, best: bool, outcome: str) -> None:
+    assert Point(0, 0.1, 0.5, state, best).outcome == outcome
+    assert {*scatter.OUTCOMES} == {*png.MARKERS} == {*html.SYMBOLS}
 
 
 @st.composite
-def clouds(draw: st.DrawFn) -> list[Point]:
+def studies(draw: st.DrawFn) -> list[Point]:
     """Draw trials as studies leave them: any rates; values that are some digits apart."""
     scale = draw(st.sampled_from([1e-6, 1.0, 1e6]))
     value = st.integers(-10_000, 10_000).map(lambda k: scale * k / 1000)
@@ -216,30 +217,30 @@ def clouds(draw: st.DrawFn) -> list[Point]:
     return [Point(k, *row) for k, row in enumerate(rows)]
 
 
-@given(clouds(), st.booleans())
+@given(studies(), st.booleans())
 @settings(deadline=None)
 def test_every_trial_lies_once_in_the_picture_and_those_without_value_on_its_worse_edge(
     trials: list[Point], maximize: bool
 ) -> None:
-    cloud = layout.cloud(trials, maximize=maximize)
-    placed = [(look, *pair) for look, pairs in cloud.points.items() for pair in pairs]
+    drawn = scatter.place_trials(trials, maximize=maximize)
+    placed = [(outcome, *pair) for outcome, pairs in drawn.points.items() for pair in pairs]
     assert sorted(point.number for _, point, _ in placed) == [point.number for point in trials]
-    assert all(point.look == look for look, point, _ in placed)
-    assert all(cloud.x[0] < np.log10(point.lr) < cloud.x[1] for point in trials)
-    assert all(cloud.y[0] < height < cloud.y[1] for _, _, height in placed)
+    assert all(point.outcome == outcome for outcome, point, _ in placed)
+    assert all(drawn.x[0] < np.log10(point.lr) < drawn.x[1] for point in trials)
+    assert all(drawn.y[0] < height < drawn.y[1] for _, _, height in placed)
 
     known = [(p.value, h) for _, p, h in placed if p.value is not None and np.isfinite(p.value)]
     edge = {h for _, p, h in placed if p.value is None or not np.isfinite(p.value)}
     assert len(edge) <= 1, "all trials without a value lie on one line"
     for value, height in known:
-        assert height == pytest.approx(np.log10(value) if cloud.log else value)
+        assert height == pytest.approx(np.log10(value) if drawn.log else value)
         for at in edge:
             assert at < height if maximize else at > height
     values = [value for value, _ in known]
-    assert cloud.log == (bool(values) and min(values) > 0 and max(values) > 10 * min(values))
+    assert drawn.log == (bool(values) and min(values) > 0 and max(values) > 10 * min(values))
 
 
-@pytest.mark.parametrize("trials", [CLOUDS["usual"], CLOUDS["decades"]], ids=["plain", "log"])
+@pytest.mark.parametrize("trials", [STUDIES["usual"], STUDIES["decades"]], ids=["plain", "log"])
 def test_the_page_of_a_study_has_every_trial_where_it_is(
     tmp_path: Path, trials: list[Point]
 ) -> None:
@@ -256,7 +257,7 @@ def test_the_page_of_a_study_has_every_trial_where_it_is(
     worst = max(point.value for point in trials if point.value is not None)
     for point in trials:
         name, x, y, text = found[point.number]
-        assert name.startswith(point.look)
+        assert name.startswith(point.outcome)
         assert x == point.lr
         assert y == pytest.approx(point.value) if point.value is not None else y > worst
         shown = "no value" if point.value is None else f"{point.value:.6g}"
@@ -266,9 +267,9 @@ def test_the_page_of_a_study_has_every_trial_where_it_is(
         assert "<b>$" not in text, "a value is no markup"
 
 
-def colored(path: Path, look: str) -> NDArray[np.int_]:
-    """Return the (row, column) of the pixels in the colour of a look, inside the axes."""
-    color = [int(layout.STYLE[look][k : k + 2], 16) for k in (1, 3, 5)]
+def colored(path: Path, outcome: str) -> NDArray[np.int_]:
+    """Return the (row, column) of the pixels in the colour of an outcome, inside the axes."""
+    color = [int(COLORS[outcome][k : k + 2], 16) for k in (1, 3, 5)]
     pixels = (255 * imread(path)[..., :3]).round().astype(int)
     rows, columns = np.nonzero((abs(pixels - color) < 40).all(axis=2))
     inside = (rows > 125) & (columns > 95)

@@ -17,7 +17,7 @@ from optuna import Study
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from catdog.plots.study import DRAWN, copied
+from catdog.plots.study import PLOTS, copied
 from catdog.plots.study import draw as draw_study
 
 LR = FloatDistribution(1e-5, 1e-1, log=True)
@@ -204,7 +204,7 @@ def test_a_picture_that_would_be_empty_is_left_out_with_the_reason(
     result = draw(tmp_path, made, *"abcd"[: len(directions)])
     shown = {path.name for path in tmp_path.iterdir() if path.is_file()}
     assert shown == both(drawn)
-    assert result.left_out.keys() == DRAWN.keys() - set(drawn.split())
+    assert result.left_out.keys() == PLOTS.keys() - set(drawn.split())
     assert any(said.startswith(reason) for said in result.left_out.values())
 
 

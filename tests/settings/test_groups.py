@@ -12,7 +12,7 @@ import pytest
 from catdog import settings
 from catdog.errors import ConfigError
 from catdog.settings import OPTIMIZER_KEYS, Settings, parse
-from catdog.settings.validation import Section
+from catdog.settings.validation import Group
 
 GROUPS = {f.name: f.default_factory for f in dataclasses.fields(Settings) if f.name not in
           ("threads", "seed")}  # fmt: skip
@@ -37,26 +37,28 @@ def refusal(build: Any, **values: Any) -> str:
 
 
 def parsed(dotted: str, value: Any) -> Any:
-    """What keys.parse makes of one key given as on the command line."""
+    """Return what one key becomes when it is given as on the command line."""
     group, _, leaf = dotted.rpartition(".")
     made = parse.parse({group: {leaf: value}} if group else {leaf: value})
     return getattr(getattr(made, group) if group else made, leaf)
 
 
-def is_whole(group: type[Section], name: str) -> bool:
+def is_whole(group: type[Group], name: str) -> bool:
     return "int" in str(typing.get_type_hints(group)[name])
 
 
 @pytest.mark.parametrize("group, item, bound", BOUNDED)
 def test_a_value_past_a_bound_is_refused_and_names_key_value_and_bound(
-    group: type[Section], item: Any, bound: str
+    group: type[Group], item: Any, bound: str
 ) -> None:
     limit = item.metadata[bound]
     step = 1 if is_whole(group, item.name) else 1e-9 * max(1, abs(limit))
-    past = {"least": limit - step, "above": limit, "most": limit + step, "below": limit}[bound]
+    past = {"minimum": limit - step, "above": limit, "maximum": limit + step, "below": limit}[
+        bound
+    ]
     said = refusal(group, **{item.name: past})
     key = f"{group.key}.{item.name}"
-    sign = {"least": ">=", "above": ">", "most": "<=", "below": "<"}[bound]
+    sign = {"minimum": ">=", "above": ">", "maximum": "<=", "below": "<"}[bound]
     shown = past if is_whole(group, item.name) else float(past)
     assert said.startswith(f"{key}={shown}: expected a value ")
     assert f"{sign} {limit}" in said
@@ -66,7 +68,7 @@ def test_a_value_past_a_bound_is_refused_and_names_key_value_and_bound(
 
 @pytest.mark.parametrize("group, item, bound", BOUNDED)
 def test_a_value_just_inside_a_bound_is_not_refused_for_it(
-    group: type[Section], item: Any, bound: str
+    group: type[Group], item: Any, bound: str
 ) -> None:
     limit = item.metadata[bound]
     inside = {"above": 1e-9, "below": -1e-9}.get(bound, 0) + limit
@@ -77,7 +79,7 @@ def test_a_value_just_inside_a_bound_is_not_refused_for_it(
 
 
 @pytest.mark.parametrize("group, item", CHOICES)
-def test_every_option_is_known_and_a_typo_lists_them_all(group: type[Section], item: Any) -> None:
+def test_every_option_is_known_and_a_typo_lists_them_all(group: type[Group], item: Any) -> None:
     options = item.metadata["options"]
     assert item.default in options
     for option in options:

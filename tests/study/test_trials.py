@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState
 
-from catdog.plots.layout import Point
+from catdog.plots.scatter import Point
 from catdog.study import results
 from catdog.study.trials import best as best_of
 from catdog.study.trials import progress, write_csv
