@@ -452,7 +452,7 @@ def test_a_photo_that_goes_away_meanwhile_costs_only_itself(
     read = [photo.path for some, _ in answers for photo in some]
     assert read == [str(n) for n in range(12) if n not in (5, 9)]
     assert [name for name, _ in bad] == ["5", "9"]
-    assert all("went away or changed" in problem for _, problem in bad)
+    assert all("was removed or changed" in problem for _, problem in bad)
 
 
 @pytest.mark.tensorflow
