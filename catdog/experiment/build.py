@@ -90,7 +90,7 @@ class _Cut:
 def _cut(settings: Settings, weights: Weights, memo: Memo) -> _Cut:
     built, pooling = _backbone(settings, weights, memo), settings.head.pooling
     block = str(settings.backbone.block)
-    before = backbone.boundary(built, block)
+    before = backbone.layer_before(built, block)
     prefix = backbone.prefix(built, pooling=pooling, cut=before)
     # by the block: Keras numbers nameless layers anew in every process; how the map is pooled
     # later is no matter of the store's
