@@ -1,4 +1,4 @@
-"""Extraction: each row of the feature store is computed once, by content, despite interruptions."""
+"""Extraction: each row of the feature store is computed once, whatever interrupts it."""
 
 import os
 import signal
