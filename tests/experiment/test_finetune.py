@@ -201,16 +201,16 @@ def test_patience_is_of_each_stage(ask: Ask) -> None:
 def test_what_a_cut_model_saw_can_be_explained(ask: Ask, lab: Lab) -> None:
 
     from catdog.inference.classifier import load
-    from catdog.inference.gradcam import Explainer
+    from catdog.inference.gradcam import GradCAM
 
     run, _ = ask()
     model = load(run.artifacts / "checkpoints/best.keras", ("cat", "dog"))
-    explainer = Explainer(model.model)
-    assert list(explainer.centres) == [31, 63]
+    gradcam = GradCAM(model.model)
+    assert list(gradcam.centres) == [31, 63]
     shown = pixels(next(Path(lab.photos / "cat").glob("*.jpg")))[None]
     for layer in model.layers:
         shown = layer(shown)
-    heat = explainer.heat(shown, np.array([0]))
+    heat = gradcam.heat(shown, np.array([0]))
     assert heat.shape == (1, 2, 2)
     assert 0 <= heat.min() <= heat.max() <= 1
 
