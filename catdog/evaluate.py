@@ -150,7 +150,7 @@ def _evaluate(settings: Settings, model: Model, split: str, typed: str) -> None:
                 photos, views=2 if tta == "flip" else 1,
                 batch_size=settings.features.batch_size, advance=advance,
             )  # fmt: skip
-        findings = evaluation_report.find(probabilities, labels, loaded.classes, progress)
+        findings = evaluation_report.evaluate(probabilities, labels, loaded.classes, progress)
         evaluation_report.describe(run, settings, manifest, findings, title, typed)
         evaluation_report.log(run, findings, photos, loaded.classes, probabilities, labels)
     browse = tracker.how_to_browse(run.run_id)

@@ -178,7 +178,7 @@ class _Work:
         self, files: Sequence[tuple[str, str]], *, views: int
     ) -> Iterator[tuple[str, np.ndarray]]:
         """Yield what each good photo is called, and its probabilities."""
-        for photos, values in self._model.answers(
+        for photos, values in self._model.predictions(
             files, views=views, batch_size=self._batch_size, scratch=self._scratch,
             on_bad=self._skip,
         ):  # fmt: skip

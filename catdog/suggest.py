@@ -39,11 +39,11 @@ def _test(cfg: DictConfig) -> dict[str, float]:
     settings, progress = hydra_app.settings_of(cfg), console.Console()
     manifest, weights = inputs.photos_and_weights(settings, progress)
     runtime.load_tensorflow()
-    from catdog.experiment import build
+    from catdog.experiment import build, prefix
 
-    extractor = build.extractor(settings, weights, Memo())
+    extractor = prefix.extractor(settings, weights, Memo())
     feeds = build.feeds(settings, manifest, extractor, progress)
-    trained = build.trainable(settings, extractor, manifest)
+    trained = build.new_head(settings, extractor, manifest)
     return build.range_test(settings, manifest, trained, feeds["train"], progress).suggestions
 
 

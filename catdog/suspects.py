@@ -85,13 +85,13 @@ def _look(settings: Settings, asked: argparse.Namespace, typed: str) -> None:
     tracker = Tracker(uri=tracking.uri, experiment=tracking.experiment, root=paths.root())
     runtime.load_tensorflow()
     from catdog.evaluation import label_errors
-    from catdog.experiment import build, label_report
+    from catdog.experiment import label_report, prefix
     from catdog.features import extraction
 
     tags = {names.KIND: "evaluation", names.COMMAND: typed}
     with tracker.recorded(f"suspects in {manifest.root.name}", tags) as run:
         root = Path(settings.features.dir).expanduser()
-        source = build.extractor(settings, weights, Memo())
+        source = prefix.extractor(settings, weights, Memo())
         held = extraction.ensure(root, source, manifest.photos, progress=progress)
         ((store, rows),) = held.views
         found = label_report.inspect(

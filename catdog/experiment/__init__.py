@@ -1,12 +1,14 @@
-"""One run, evaluation or inspection, from settings to MLflow.
+"""One run, evaluation or inspection of labels, from settings to MLflow.
 
-``build`` makes the parts, ``runner`` takes them through the stages, and the three reports say what
-is logged: ``run_report``, ``evaluation_report``, ``label_report``. Loads TensorFlow.
+``runner`` runs an experiment in ``stages``, whose parts come from ``prefix`` (the frozen part of
+the network) and ``build`` (what is trained). Three modules say what is logged: ``run_report``,
+``evaluation_report`` and ``label_report``. Loads TensorFlow.
 """
 
-from catdog.experiment.runner import Clock, Outcome, Pruned, run
+from catdog.experiment.outcome import Clock, Outcome, Pruned
+from catdog.experiment.runner import run
 
 GivenUp = Pruned
-"""Its name before the packages."""
+"""An older name of ``Pruned``, for existing scripts."""
 
 __all__ = ["Clock", "GivenUp", "Outcome", "Pruned", "run"]

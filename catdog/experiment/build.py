@@ -1,11 +1,10 @@
-"""From settings to what a run is made of: prefix, feeds, head, steps, LR range test."""
+"""Build from settings what a run trains and feeds: head, feeds, compiled steps, schedule."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -13,11 +12,11 @@ import numpy as np
 
 from catdog.core.memo import Memo
 from catdog.data.manifest import Manifest, Photo
-from catdog.features import batches, extraction
+from catdog.experiment import prefix
+from catdog.features import extraction
 from catdog.features.extractor import Extractor
 from catdog.features.feeds import Feed, Live, Resident, Streamed
 from catdog.models import backbone, end_to_end, head
-from catdog.models.backbone import Backbone
 from catdog.models.pretrained import Weights
 from catdog.progress import Progress
 from catdog.settings import Settings
@@ -27,14 +26,15 @@ from catdog.training.steps import Steps
 
 @dataclass(frozen=True)
 class Stage:
-    """What is trained, and on what.
+    """A model that is trained, and its features.
 
     Attributes:
-        extractor: The frozen part, photos to features.
-        feeds: Of ``train``, ``val`` and ``test``.
-        head: Its last layers, to logits.
-        suffix: Of a cut backbone the unfrozen end, between features and head.
-        trained: Features to logits: suffix and head.
+        extractor: The frozen part: photos to features.
+        feeds: The features of ``train``, ``val`` and ``test``.
+        head: The last layers, up to logits.
+        suffix: The unfrozen end of a cut backbone, between features and head; None if the whole
+            backbone is frozen.
+        trained: The model that is trained, from features to logits: suffix and head.
     """
 
     extractor: Extractor
@@ -45,11 +45,18 @@ class Stage:
 
 
 def first_stage(
-    settings: Settings, manifest: Manifest, source: Extractor, feeds: dict[str, Feed]
+    settings: Settings, manifest: Manifest, extractor: Extractor, feeds: dict[str, Feed]
 ) -> Stage:
-    """Return a new head on the features of the whole backbone."""
-    trained = trainable(settings, source, manifest)
-    return Stage(source, feeds, trained, None, trained)
+    """Build a new head on the features of the whole backbone.
+
+    Args:
+        settings: All settings.
+        manifest: The photos.
+        extractor: From ``prefix.extractor``.
+        feeds: From ``feeds``.
+    """
+    trained = new_head(settings, extractor, manifest)
+    return Stage(extractor, feeds, trained, None, trained)
 
 
 def second_stage(
@@ -60,110 +67,42 @@ def second_stage(
     head: keras.Model,
     progress: Progress,
 ) -> Stage:
-    """Return the end of the backbone and a head, on what the store keeps of the cut.
+    """Build the fine-tuning stage: the unfrozen end of the backbone and the trained head.
 
-    The end is a copy: what trials share stays as it was loaded.
+    The end is a copy, because the trials of one process share the backbone.
 
     Args:
-        settings: With ``backbone.unfreeze_from``.
+        settings: All settings, with ``backbone.unfreeze_from``.
         manifest: The photos.
-        weights: The backbone's.
-        memo: What trials of one process share.
-        head: From the first stage.
-        progress: Hears of the extraction.
+        weights: The backbone's weights, from ``pretrained.resolve``.
+        memo: What the trials of one process share.
+        head: The head of the first stage.
+        progress: Receives the progress of the extraction.
     """
-    cut = memo.get("cut", _key(settings, weights), lambda: _cut(settings, weights, memo))
-    own = feeds(settings, manifest, cut.extractor, progress)
-    keras.utils.set_random_seed(settings.seed)  # some networks drop paths
-    suffix = backbone.unfrozen(cut.rest)
-    return Stage(cut.extractor, own, head, suffix, end_to_end.joined(suffix, head))
-
-
-@dataclass(frozen=True)
-class _Cut:
-    """A backbone in two: photos to a map, and from there to pooled features."""
-
-    extractor: Extractor
-    rest: keras.Model
-
-
-def _cut(settings: Settings, weights: Weights, memo: Memo) -> _Cut:
-    built, pooling = _backbone(settings, weights, memo), settings.head.pooling
-    block = str(settings.backbone.block)
-    before = backbone.boundary(built, block)
-    prefix = backbone.prefix(built, pooling=pooling, cut=before)
-    # by the block: Keras numbers nameless layers anew in every process; how the map is pooled
-    # later is no matter of the store's
-    facts = {"cut": block, "pooling": None}
-    return _Cut(
-        _extracting(settings, built, prefix, facts),
-        backbone.suffix(built, pooling=pooling, cut=before),
-    )
-
-
-def extractor(settings: Settings, weights: Weights, memo: Memo) -> Extractor:
-    """Return the whole backbone as a frozen prefix, which trials of one process share."""
-
-    def make() -> Extractor:
-        built, pooling = _backbone(settings, weights, memo), settings.head.pooling
-        prefix = backbone.prefix(built, pooling=pooling)
-        return _extracting(settings, built, prefix, {"cut": None, "pooling": pooling})
-
-    return memo.get("extractor", _key(settings, weights), make)
-
-
-def _key(settings: Settings, weights: Weights) -> Hashable:
-    """Return all that a prefix and its rows depend on."""
-    store, seed = settings.features, settings.seed if weights.path is None else 0
-    return (
-        astuple(settings.backbone), settings.head.pooling, store.dtype, store.batch_size, weights,
-        seed,
-    )  # fmt: skip
-
-
-def _backbone(settings: Settings, weights: Weights, memo: Memo) -> Backbone:
-    """Build the network; the prefixes of both stages share it."""
-    choice, key = settings.backbone, _key(settings, weights)
-    return memo.get(
-        "backbone",
-        key,
-        lambda: backbone.build(
-            choice.name,
-            image_size=choice.image_size,
-            alpha=choice.alpha,
-            weights=weights,
-            seed=settings.seed,
-        ),
-    )
-
-
-def _extracting(
-    settings: Settings, built: Backbone, prefix: keras.Model, facts: dict[str, str | None]
-) -> Extractor:
-    choice = settings.backbone
-    known = {
-        "backbone": choice.name,
-        "weights": built.weights_hash,
-        "image_size": choice.image_size,
-        "resize": choice.resize,
-    }
-    return Extractor(
-        prefix,
-        batches.preprocessing(choice.image_size, choice.resize, built.scaling),
-        {**known, **facts},
-        settings.features.dtype,
-        settings.features.batch_size,
-    )
+    cut = prefix.cut(settings, weights, memo)
+    maps = feeds(settings, manifest, cut.extractor, progress)
+    keras.utils.set_random_seed(settings.seed)  # some networks have stochastic depth
+    suffix = backbone.unfrozen(cut.suffix)
+    return Stage(cut.extractor, maps, head, suffix, end_to_end.joined(suffix, head))
 
 
 def feeds(
-    settings: Settings, manifest: Manifest, source: Extractor, progress: Progress
+    settings: Settings, manifest: Manifest, extractor: Extractor, progress: Progress
 ) -> dict[str, Feed]:
-    """Return what feeds ``train``, ``val`` and ``test``; features not in the store are computed.
+    """Make the feeds of all splits, after computing what the feature store lacks.
+
+    Args:
+        settings: All settings.
+        manifest: The photos.
+        extractor: Computes the features.
+        progress: Receives the progress of the extraction.
+
+    Returns:
+        The feeds of ``train``, ``val`` and ``test``.
 
     Raises:
-        ConfigError: features do not fit the store's disk or dtype.
-        DataError: a photo changed since it was indexed.
+        ConfigError: features do not fit on the disk or in ``features.dtype``.
+        DataError: a photo was removed or changed since it was indexed.
     """
     policy, seed = settings.augment.name, settings.seed
     tta = 2 if settings.evaluation.tta == "flip" else 1
@@ -174,29 +113,29 @@ def feeds(
     }
     if settings.features.mode == "stream":
         return {
-            split: Live(source, manifest.of(split), policy=rule, seed=seed, views=views)
-            for split, (rule, views) in wanted.items()
+            split: Live(extractor, manifest.of(split), policy=name, seed=seed, views=views)
+            for split, (name, views) in wanted.items()
         }
     root = Path(settings.features.dir).expanduser()
     ram = settings.features.ram_mb * 2**20
-    cut = f" before {block}" if (block := source.facts["cut"]) else ""
+    cut = f" before {block}" if (block := extractor.facts["cut"]) else ""
     sets = {
         split: extraction.ensure(
-            root, source, manifest.of(split), policy=rule, views=views, seed=seed,
+            root, extractor, manifest.of(split), policy=name, views=views, seed=seed,
             progress=progress, split=split + cut,
         )
-        for split, (rule, views) in wanted.items()
+        for split, (name, views) in wanted.items()
     }  # fmt: skip
-    if sum(held.nbytes for held in sets.values()) <= ram:
-        return {split: Resident(held) for split, held in sets.items()}
-    return {split: Streamed(held, ram) for split, held in sets.items()}
+    if sum(features.nbytes for features in sets.values()) <= ram:
+        return {split: Resident(features) for split, features in sets.items()}
+    return {split: Streamed(features, ram) for split, features in sets.items()}
 
 
-def trainable(settings: Settings, source: Extractor, manifest: Manifest) -> keras.Model:
-    """Build the head, from features to logits."""
+def new_head(settings: Settings, extractor: Extractor, manifest: Manifest) -> keras.Model:
+    """Build a head with new weights: features to logits."""
     keras.utils.set_random_seed(settings.seed)
     return head.build(
-        source.shape,
+        extractor.shape,
         len(manifest.classes),
         units=settings.head.units,
         dropout=settings.head.dropout,
@@ -208,7 +147,14 @@ def trainable(settings: Settings, source: Extractor, manifest: Manifest) -> kera
 def steps(
     settings: Settings, manifest: Manifest, trained: keras.Model, rate: schedules.Rate
 ) -> Steps:
-    """Compile training steps with a fresh optimizer."""
+    """Make the compiled training steps of a model, with a new optimizer.
+
+    Args:
+        settings: All settings.
+        manifest: The photos, for class weights.
+        trained: The model, from features to logits.
+        rate: Learning rate or schedule.
+    """
     choice, trainer = settings.optimizer, settings.trainer
     return Steps(
         trained,
@@ -231,12 +177,20 @@ def steps(
 
 
 def _class_weights(photos: list[Photo], classes: int) -> list[float]:
+    """Return (classes,) weights that give all classes the same total, like scikit-learn's."""
     counts = Counter(photo.label for photo in photos)
     return [len(photos) / (classes * counts[label]) for label in range(classes)]
 
 
-def scheduled(settings: Settings, photos: int, *, lr: float, epochs: int) -> schedules.Rate:
-    """Return a stage's learning rate, or its schedule over ``photos`` a training epoch."""
+def learning_rate(settings: Settings, photos: int, *, lr: float, epochs: int) -> schedules.Rate:
+    """Build the learning rate or schedule of a stage.
+
+    Args:
+        settings: All settings.
+        photos: Number of training photos.
+        lr: The highest learning rate.
+        epochs: Length of the stage.
+    """
     schedule = settings.schedule
     return schedules.schedule(
         schedule.name,
@@ -255,7 +209,15 @@ def range_test(
     train: Feed,
     progress: Progress,
 ) -> lr_range.Curve:
-    """Run the LR range test; the model is afterwards what it was."""
+    """Run the LR range test, which leaves the model unchanged.
+
+    Args:
+        settings: All settings.
+        manifest: The photos, for class weights.
+        trained: The model, from features to logits.
+        train: The features of the training photos.
+        progress: Receives the steps of the test.
+    """
     choice = settings.lr_range
     with progress.track("LR range test", choice.steps) as advance:
         curve = lr_range.run(
@@ -268,5 +230,5 @@ def range_test(
             on_step=lambda: advance(1),
         )
         if curve.diverged:
-            advance(choice.steps - len(curve.lr), f"blew up at {curve.lr[-1]:.1e}")
+            advance(choice.steps - len(curve.lr), f"diverged at {curve.lr[-1]:.1e}")
         return curve

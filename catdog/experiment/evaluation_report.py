@@ -1,4 +1,4 @@
-"""What an evaluation finds, and what it logs: figures with intervals, tables, pictures."""
+"""Evaluate predictions and log the result: metrics with intervals, tables and pictures."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from catdog.tracking.run import Run
 
 @dataclass(frozen=True)
 class Findings:
-    """How good a model is on some photos.
+    """The result of an evaluation.
 
     Attributes:
-        photos: How many.
-        scores: Loss, accuracy, AUC, ECE.
-        intervals: 95 % interval by figure: Wilson's of the accuracy, the bootstrap's of the rest.
-        classes: One row per class.
+        photos: Number of photos.
+        scores: Loss, accuracy, AUC and ECE.
+        intervals: 95 % interval of each metric: Wilson's for accuracy, bootstrap for the others.
+        classes: Precision, recall and F1 of each class.
     """
 
     photos: int
@@ -41,32 +41,36 @@ class Findings:
     classes: Sequence[ClassRow]
 
     def shown(self, figure: str) -> str:
-        """Return a figure with its interval as text."""
+        """Return a metric and its interval as text, such as ``0.9870  (0.9820 to 0.9910)``."""
         low, high = self.intervals[figure]
         value = getattr(self.scores, figure)
         return "undefined" if math.isnan(value) else f"{value:.4f}  ({low:.4f} to {high:.4f})"
 
     def summary(self) -> dict[str, str]:
-        """Return all figures as text, by what a person calls them."""
+        """Return all metrics and their intervals as text, by the names shown to users."""
         names = {"accuracy": "accuracy", "loss": "loss", "AUC": "auc", "ECE": "ece"}
         return {name: self.shown(figure) for name, figure in names.items()}
 
 
-def find(
+def evaluate(
     probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str], progress: Progress
 ) -> Findings:
-    """Score predictions.
+    """Score predictions, with 95 % intervals.
 
     Args:
-        probabilities: (n, classes), n > 0.
-        labels: (n,) int.
-        classes: Names.
-        progress: Hears of the resampling.
+        probabilities: (n, classes) float, n > 0.
+        labels: (n,) int class indices.
+        classes: Class names, in the order of the probabilities.
+        progress: Receives the progress of the bootstrap.
+
+    >>> found = evaluate(np.eye(2), np.array([0, 1]), ("cat", "dog"), Progress())
+    >>> found.scores.accuracy
+    1.0
     """
-    right = int((probabilities.argmax(1) == labels).sum())
+    correct = int((probabilities.argmax(1) == labels).sum())
     with progress.track("Bootstrap", RESAMPLES) as advance:
         drawn = bootstrap(probabilities, labels, advance=advance)
-    intervals = {"accuracy": wilson(right, len(labels)), **drawn}
+    intervals = {"accuracy": wilson(correct, len(labels)), **drawn}
     return Findings(
         len(labels),
         metrics.score(probabilities, labels),
@@ -83,7 +87,16 @@ def describe(
     title: str,
     command: str,
 ) -> None:
-    """Log what was asked, about which photos, and the answer in a few lines."""
+    """Log params, the identity of the photos and a description with the result.
+
+    Args:
+        run: The MLflow run of the evaluation.
+        settings: All settings.
+        manifest: The photos.
+        findings: From ``evaluate``.
+        title: Name of the model and the photos, for the description.
+        command: The command that repeats the evaluation.
+    """
     counts = {"evaluated": findings.photos, "classes": list(manifest.classes)}
     source = json.dumps({"path": str(manifest.root)})
     run.dataset(settings.data.name, manifest.digest, json.dumps(counts), source)
@@ -111,15 +124,15 @@ def log(
     probabilities: np.ndarray,
     labels: np.ndarray,
 ) -> None:
-    """Log everything.
+    """Log metrics, tables and pictures.
 
     Args:
-        run: An evaluation's.
-        findings: From ``find``.
-        photos: What was asked about.
-        classes: Names, in the model's order.
-        probabilities: (n, classes).
-        labels: (n,) int.
+        run: The MLflow run of the evaluation.
+        findings: From ``evaluate``.
+        photos: The n photos.
+        classes: Class names, in the order of the probabilities.
+        probabilities: (n, classes) float.
+        labels: (n,) int class indices.
     """
     run_report.evaluation(run, photos, classes, probabilities, labels, findings.scores)
     for figure, (low, high) in findings.intervals.items():

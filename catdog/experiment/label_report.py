@@ -1,4 +1,4 @@
-"""An inspection of photos: labels that may be wrong, near-duplicates; as tables and pictures."""
+"""Inspect labels: find those that may be wrong and near-duplicates; log tables and pictures."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from catdog.tracking.names import NOTE
 from catdog.tracking.run import Run
 
 DRAWN = 25
-"""Most photos or pairs in a picture; the tables have all."""
+"""Largest number of photos or pairs in a picture; the tables have all."""
 
 
 class Suspect(NamedTuple):
-    """A photo whose label another class beats, out of fold."""
+    """A photo for which another class is more probable than its label, predicted out of fold."""
 
     path: str
     label: str
@@ -35,7 +35,7 @@ class Suspect(NamedTuple):
 
 
 class Duplicate(NamedTuple):
-    """Two photos that look nearly the same; ``straddles``: they lie in different splits."""
+    """Two photos that look nearly the same; ``straddles`` if they are in different splits."""
 
     similarity: float
     first: str
@@ -49,13 +49,13 @@ class Duplicate(NamedTuple):
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found.
+    """The result of an inspection.
 
     Attributes:
-        suspects: The least probable label first.
-        duplicates: The most similar first; byte-identical photos are not among them.
-        accuracy: Of the heads that judged, out of fold.
-        shown: Indices of the suspects' photos, and of the duplicates'.
+        suspects: Photos with doubtful labels, the least probable label first.
+        duplicates: Pairs of near-duplicates, the most similar first, without identical files.
+        accuracy: Out-of-fold accuracy of the heads that predicted.
+        shown: Indices of the photos and pairs in the pictures.
     """
 
     suspects: list[Suspect]
@@ -65,46 +65,46 @@ class Inspection:
 
     @property
     def straddling(self) -> int:
-        """How many pairs lie in different splits."""
+        """Number of pairs in different splits."""
         return sum(pair.straddles for pair in self.duplicates)
 
 
 def inspect(
     manifest: Manifest, features: np.ndarray, *, seed: int, similarity: float, progress: Progress
 ) -> Inspection:
-    """Look for suspects among photos.
+    """Find doubtful labels and near-duplicates.
 
     Args:
-        manifest: The photos.
-        features: (n, d) float32, theirs.
-        seed: Of the folds.
-        similarity: Least cosine of near-duplicates.
-        progress: Hears what is going on.
+        manifest: The n photos.
+        features: (n, d) float32, their pooled features.
+        seed: Seed of the folds.
+        similarity: Least cosine similarity of near-duplicates, in (0, 1).
+        progress: Receives a note at the start of each step.
     """
     photos, names = manifest.photos, manifest.classes
     labels = np.array([photo.label for photo in photos])
-    progress.note(f"Judging {len(photos):,} photos by heads that have not seen them")
-    said = label_errors.out_of_fold_probabilities(features, labels, seed=seed)
-    found = [int(i) for i in label_errors.find_label_issues(said, labels)]
+    progress.note(f"Predicting {len(photos):,} photos with heads that were not trained on them")
+    probabilities = label_errors.out_of_fold_probabilities(features, labels, seed=seed)
+    found = [int(i) for i in label_errors.find_label_issues(probabilities, labels)]
     progress.note("Comparing every photo with every other")
     pairs = [
         pair
         for pair in label_errors.near_duplicates(features, similarity)
-        if photos[pair.first].sha256 != photos[pair.second].sha256  # these share a split anyway
+        if photos[pair.first].sha256 != photos[pair.second].sha256  # identical files share a split
     ]
     return Inspection(
-        [_suspect(photos[i], said[i], names) for i in found],
+        [_suspect(photos[i], probabilities[i], names) for i in found],
         [_duplicate(photos[p.first], photos[p.second], p.similarity, names) for p in pairs],
-        float((said.argmax(1) == labels).mean()),
+        float((probabilities.argmax(1) == labels).mean()),
         (found[:DRAWN], [(pair.first, pair.second) for pair in pairs[:DRAWN]]),
     )
 
 
-def _suspect(photo: Photo, said: np.ndarray, names: Sequence[str]) -> Suspect:
-    own, best = float(said[photo.label]), int(said.argmax())
+def _suspect(photo: Photo, probabilities: np.ndarray, names: Sequence[str]) -> Suspect:
+    own, best = float(probabilities[photo.label]), int(probabilities.argmax())
     return Suspect(
-        photo.path, names[photo.label], names[best], own, float(said[best]), photo.split,
-        photo.sha256,
+        photo.path, names[photo.label], names[best], own, float(probabilities[best]),
+        photo.split, photo.sha256,
     )  # fmt: skip
 
 
@@ -116,25 +116,25 @@ def _duplicate(first: Photo, second: Photo, similarity: float, names: Sequence[s
 
 
 def log(run: Run, inspection: Inspection, manifest: Manifest, command: str) -> None:
-    """Log counts, tables, pictures and a description.
+    """Log metrics, tables, pictures and a description.
 
     Args:
-        run: The inspection's.
-        inspection: What was found.
+        run: The MLflow run of the inspection.
+        inspection: From ``inspect``.
         manifest: The photos.
-        command: What repeats it.
+        command: The command that repeats the inspection.
     """
     counts = {"photos": len(manifest.photos), "classes": list(manifest.classes)}
     source = json.dumps({"path": str(manifest.root)})
     run.dataset(manifest.root.name, manifest.digest, json.dumps(counts), source)
     suspects, duplicates = inspection.suspects, inspection.duplicates
-    found = {
+    metrics = {
         "suspects/count": len(suspects),
         "suspects/accuracy": inspection.accuracy,
         "duplicates/pairs": len(duplicates),
         "duplicates/straddling": inspection.straddling,
     }
-    run.metrics(found)
+    run.metrics(metrics)
     with run.folder("suspects") as place:
         write_csv(place / "suspects.csv", Suspect._fields, suspects, digits=6)
         write_csv(place / "duplicates.csv", Duplicate._fields, duplicates, digits=6)
@@ -176,7 +176,7 @@ def _draw(place: Path, inspection: Inspection, photos: Sequence[Photo]) -> None:
 
 
 def _side_by_side(first: Photo, second: Photo) -> np.ndarray:
-    """Return two thumbnails as one picture, white between them."""
+    """Return two thumbnails side by side as one picture, with a white line between them."""
     pair = [montage.thumbnail(photo, 120) for photo in (first, second)]
     high = max(len(one) for one in pair)
     filled = [

@@ -1,10 +1,13 @@
-"""What a run logs: the contract of names between catdog and whoever reads MLflow."""
+"""What a run logs to MLflow.
+
+The names of metrics, params and artifacts are an interface: commands and users' scripts read them.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,37 +18,20 @@ from catdog.core import provenance
 from catdog.core.provenance import Commit, Provenance
 from catdog.data.manifest import Manifest, Photo
 from catdog.evaluation.metrics import Scores, confusion, worst_mistakes, write_predictions
+from catdog.experiment import description
 from catdog.models.pretrained import Weights
 from catdog.plots import montage, png
 from catdog.plots.evaluation import confusion_png
 from catdog.plots.html import curves_html, lr_range_html
-from catdog.settings import OPTIMIZER_KEYS, Settings
-from catdog.tracking import logged_model, names
+from catdog.settings import Settings
+from catdog.tracking import logged_model
+from catdog.tracking.names import NOTE
 from catdog.tracking.run import Run
 from catdog.training.fit import Fitted
 from catdog.training.lr_range import Curve
 
 FLUSH_SECONDS = 1.0
-
-
-def run_name(settings: Settings) -> str:
-    """Return a name that tells runs apart, such as ``mobilenet_v2 linear adam lr=1e-3``."""
-    if settings.tracking.run_name:
-        return settings.tracking.run_name
-    lr = (
-        f"{settings.optimizer.lr:.0e}"
-        if _is_round(settings.optimizer.lr)
-        else f"{settings.optimizer.lr:.2e}"
-    )
-    lr = lr.replace("e-0", "e-").replace("e+0", "e+")
-    name = f"{settings.backbone.name} {settings.head.name} {settings.optimizer.name} lr={lr}"
-    if settings.finetune.epochs:
-        name += f", then {settings.backbone.block} on lr={settings.finetune.lr:g}"
-    return name
-
-
-def _is_round(value: float) -> bool:
-    return float(f"{value:.0e}") == value
+"""Least time between two requests with the metrics of epochs."""
 
 
 def describe(
@@ -56,11 +42,20 @@ def describe(
     source: Provenance,
     state: Commit,
 ) -> None:
-    """Log parameters, the data set's identity, configuration, environment and description."""
+    """Log params, the data set's identity, configuration, environment and description.
+
+    Args:
+        run: The MLflow run.
+        settings: All settings.
+        manifest: The photos.
+        weights: The backbone's weights.
+        source: The command and the sweep that started the run.
+        state: The commit of the code, and its uncommitted changes.
+    """
     digest, counts = manifest.digest, manifest.counts
     run.params(
         {
-            **dict(_leaves(settings)),
+            **dict(description.leaves(settings)),
             "backbone.weights_from": f"{weights.source} {weights.detail}".strip(),
             "backbone.weights_sha256": weights.sha256 or "none",
             "data.digest": digest,
@@ -69,13 +64,13 @@ def describe(
             "data.dropped": manifest.dropped,
         }
     )
-    run.tags({names.NOTE: _note(settings, manifest, source, "not yet")})
+    run.tags({NOTE: description.note(settings, manifest, source, "not yet")})
     profile = json.dumps({**counts, "classes": list(manifest.classes)})
     run.dataset(settings.data.name, digest, profile, json.dumps({"path": str(manifest.root)}))
     with run.folder("data") as place:
         manifest.write(place)
     with run.folder("config") as place:
-        (place / "resolved.yaml").write_text(source.resolved or _as_yaml(settings))
+        (place / "resolved.yaml").write_text(source.resolved or description.as_yaml(settings))
         lines = [f"- {json.dumps(override)}\n" for override in source.overrides]
         (place / "overrides.yaml").write_text("".join(lines) or "[]\n")
         (place / "environment.txt").write_text(provenance.environment())
@@ -91,7 +86,16 @@ def conclude(
     fitted: Fitted,
     scores: Scores | None,
 ) -> None:
-    """Put the result into the run's description; a training that was given up has no test."""
+    """Write the result into the run's description.
+
+    Args:
+        run: The MLflow run.
+        settings: All settings.
+        manifest: The photos.
+        source: The command and the sweep that started the run.
+        fitted: The training's history and best epoch.
+        scores: Scores on the test photos; None for a pruned training.
+    """
     ran = len(fitted.history["lr"])
     best = f"loss {fitted.at_best('val/loss'):.4f}, accuracy {fitted.at_best('val/accuracy'):.4f}"
     result = f"best epoch {fitted.best_epoch} of {ran}; validation {best}; "
@@ -102,45 +106,18 @@ def conclude(
         result += f"test **accuracy {scores.accuracy:.4f}** of {photos:,} photos"
     if rule := settings.lr_range.apply:
         result += f"; at the {rule} rate of the LR range test, {settings.optimizer.lr:.2e}"
-    run.tags({names.NOTE: _note(settings, manifest, source, result)})
-
-
-def _note(settings: Settings, manifest: Manifest, source: Provenance, result: str) -> str:
-    """Return a description: question, data, result, command."""
-    counts = manifest.counts
-    splits = ", ".join(f"{count:,} {split}" for split, count in counts.items())
-    skipped = f"; {len(manifest.skipped):,} skipped" if manifest.skipped else ""
-    skipped += f"; {manifest.dropped:,} dropped" if manifest.dropped else ""
-    study = source.tags.get(names.STUDY, "")
-    part = f", trial {source.tags[names.TRIAL]} of study {study}" if study else ""
-    lines = [
-        f"**Question**: how good is {run_name(settings)}{part}?",
-        f"**Data**: {settings.data.name}, {sum(counts.values()):,} photos of "
-        f"{len(manifest.classes)} classes: {splits}{skipped}",
-        f"**Result**: {result}",
-    ]
-    # broken lines of one paragraph: MLflow folds a description after a few lines
-    return "  \n".join(lines) + f"\n\nRepeat it with\n\n    {source.command}\n"
-
-
-def _leaves(settings: Settings) -> Iterator[tuple[str, Any]]:
-    own = ("name", *OPTIMIZER_KEYS[settings.optimizer.name])
-    for item in dataclasses.fields(settings):
-        value: Any = getattr(settings, item.name)
-        if not dataclasses.is_dataclass(value):
-            yield item.name, value
-            continue
-        for leaf in dataclasses.fields(value):
-            if item.name != "optimizer" or leaf.name in own:
-                yield f"{item.name}.{leaf.name}", getattr(value, leaf.name)
-
-
-def _as_yaml(settings: Settings) -> str:
-    return json.dumps(dataclasses.asdict(settings), indent=2) + "\n"  # JSON is YAML
+    run.tags({NOTE: description.note(settings, manifest, source, result)})
 
 
 def lr_range(run: Run, curve: Curve, settings: Settings, *, html: bool = True) -> None:
-    """Log the LR range test: metrics by step, suggestions, curve."""
+    """Log the LR range test: metrics by step, suggestions and pictures of the curve.
+
+    Args:
+        run: The MLflow run.
+        curve: The result of the test.
+        settings: All settings, with the learning rate of the training.
+        html: Whether to write the interactive page too.
+    """
     for step, (lr, loss, smooth) in enumerate(
         zip(curve.lr, curve.loss, curve.smooth, strict=True)
     ):
@@ -154,7 +131,7 @@ def lr_range(run: Run, curve: Curve, settings: Settings, *, html: bool = True) -
         "smooth": curve.smooth,
         "suggestions": suggestions,
         "chosen": settings.optimizer.lr,
-        "title": f"LR range test: {run_name(settings)}",
+        "title": f"LR range test: {description.run_name(settings)}",
     }
     with run.folder("lr_range") as place:
         curve.write_csv(place / "curve.csv")
@@ -164,13 +141,19 @@ def lr_range(run: Run, curve: Curve, settings: Settings, *, html: bool = True) -
 
 
 def epoch(run: Run, number: int, metrics: dict[str, float]) -> None:
-    """Log an epoch's metrics, sent at most once a second so that short epochs stay short."""
+    """Log an epoch's metrics; they are sent at most once a second, to save time."""
     run.metrics(metrics, number)
     run.flush(at_most_every=FLUSH_SECONDS)
 
 
 def training(run: Run, fitted: Fitted, *, html: bool = True) -> None:
-    """Log the best epoch and the curves."""
+    """Log the best epoch and pictures of the training curves.
+
+    Args:
+        run: The MLflow run.
+        fitted: The training's history and best epoch.
+        html: Whether to write the interactive page too.
+    """
     run.metrics(
         {
             "best/epoch": fitted.best_epoch,
@@ -201,17 +184,26 @@ def evaluation(
     labels: np.ndarray,
     scores: Scores,
 ) -> None:
-    """Log the test: metrics, predictions, confusion matrix, worst mistakes."""
+    """Log the predictions of photos: metrics, table, confusion matrix and worst mistakes.
+
+    Args:
+        run: The MLflow run.
+        photos: The n photos.
+        classes: Class names, in the order of the probabilities.
+        probabilities: (n, classes) float32.
+        labels: (n,) int class indices.
+        scores: Their scores.
+    """
     figures = dataclasses.asdict(scores)
     run.metrics({f"test/{k}": v for k, v in figures.items() if np.isfinite(v)})
     worst = worst_mistakes(probabilities, labels)
-    said = probabilities.argmax(1)
+    predicted = probabilities.argmax(1)
     captions = [
-        f"{classes[labels[i]]}, said {classes[said[i]]} {probabilities[i].max():.2f}\n"
+        f"{classes[labels[i]]}, said {classes[predicted[i]]} {probabilities[i].max():.2f}\n"
         f"{Path(photos[i].path).name}"
         for i in worst
     ]
-    wrong = int((said != labels).sum())
+    wrong = int((predicted != labels).sum())
     with run.folder("evaluation") as place:
         paths = [photo.path for photo in photos]
         write_predictions(place / "predictions.csv", paths, classes, labels, probabilities)
@@ -232,7 +224,14 @@ def evaluation(
 def checkpoint(
     run: Run, stitched: keras.Model, classes: Sequence[str], *, log_model: bool
 ) -> None:
-    """Save the end-to-end model once, and log the MLflow model around that file."""
+    """Save the end-to-end model, and log an MLflow model around that file.
+
+    Args:
+        run: The MLflow run.
+        stitched: The end-to-end model.
+        classes: Class names, in the order of its outputs.
+        log_model: Whether to log the MLflow model.
+    """
     with run.folder("checkpoints") as place:
         best = place / "best.keras"
         stitched.save(best)
@@ -241,7 +240,13 @@ def checkpoint(
 
 
 def totals(run: Run, seconds: dict[str, float], total: float) -> None:
-    """Log where the time went; overhead is what a run costs beside its computing."""
+    """Log the durations of the stages; overhead is the time outside of the computing stages.
+
+    Args:
+        run: The MLflow run.
+        seconds: Duration of each stage.
+        total: Duration of the whole run, in seconds.
+    """
     computing = sum(seconds.get(stage, 0.0) for stage in ("features", "lr_range", "fit"))
     spent = {"features": 0.0, "fit": 0.0, **seconds, "overhead": total - computing, "total": total}
     run.metrics({f"time/{stage}_seconds": value for stage, value in spent.items()})

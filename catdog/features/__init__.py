@@ -1,6 +1,6 @@
-"""From a manifest to rows of numbers, each computed once.
+"""Features: the output of the frozen part of a network, computed once per photo and stored.
 
-Photos are decoded (``decode``), augmented (``augment``) and batched (``batches``), run through the
-frozen network (``extractor``); what the feature store lacks is computed (``extraction``), kept
-(``store``) and fed to training (``feeds``).
+``decode``, ``augment`` and ``batches`` turn photos into batches of pixels; ``extractor`` runs the
+frozen network on them; ``extraction`` computes the rows that the feature store (``store``) lacks;
+``feeds`` hands the rows to training. Loads TensorFlow.
 """

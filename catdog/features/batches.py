@@ -1,4 +1,4 @@
-"""Photos to batches: decode, orient, augment, scale, resize. The only room that knows tf.data."""
+"""Photos to batches of network input, with tf.data: decode, orient, augment, scale, resize."""
 
 from __future__ import annotations
 
@@ -14,21 +14,31 @@ from catdog.features import augment
 from catdog.features.decode import decode, orient
 
 RESIZE_RULE = "scaled, then bilinear without antialias, float32"
-"""What the feature store's key says of this room; a change here changes every stored feature."""
+"""Part of the feature store's key. Change it with the code, and every feature is recomputed."""
 
 
 def preprocessing(
     image_size: int, resize: str, scaling: tuple[float, float]
 ) -> list[keras.layers.Layer]:
-    """Build the layers from uint8 photos to the backbone's input; the saved model has the same.
+    """Build the scaling and resizing layers between photos and backbone.
 
-    Both are float32: Keras' Resizing rounds uint8 when called eagerly. ``pad`` fills
-    with 0 after scaling: mid grey, or black for networks that scale inside.
+    The saved model contains the same layers. Both are float32, because Keras' Resizing rounds
+    uint8 when it is called eagerly. They are called on single photos or on batches of them.
 
     Args:
         image_size: Side of the square result, in pixels.
-        resize: ``squash`` ignores the aspect ratio, ``crop`` cuts the long side, ``pad`` fills.
-        scaling: (scale, offset) of the backbone's input.
+        resize: ``squash`` ignores the aspect ratio; ``crop`` cuts off both ends of the longer
+            side; ``pad`` adds borders of value 0 after scaling, which is mid grey, or black for
+            networks that scale inside.
+        scaling: (scale, offset) that map pixel values 0..255 to the backbone's input.
+
+    Returns:
+        Two layers, to be called in order: (N, height, width, 3) numbers from 0 to 255 to
+        (N, image_size, image_size, 3) float32.
+
+    >>> scaling, resizing = preprocessing(2, "squash", (1 / 127.5, -1.0))
+    >>> resizing(scaling(np.full((4, 6, 3), 255, np.uint8))).shape
+    TensorShape([2, 2, 3])
     """
     scale, offset = scaling
     return [
@@ -54,18 +64,21 @@ def batches(
     views: int | np.ndarray = 0,
     seed: int = 0,
 ) -> tf.data.Dataset:
-    """Read photos in order and in parallel.
+    """Read photos in parallel and batch them in the given order.
 
     Args:
-        photos: What to read.
-        layers: From ``preprocessing``.
-        batch_size: Photos per batch; the last may be smaller.
-        policy: The augmentation, a name of the ``augment`` group.
-        views: View number, one for all or (len(photos),); 0 is the clean photo.
+        photos: The photos to read.
+        layers: Scaling and resizing, from ``preprocessing``.
+        batch_size: Photos per batch, at least 1; the last batch may be smaller.
+        policy: The augmentation: ``none``, ``flip``, ``light`` or ``strong``.
+        views: View number, one for all or (len(photos),) int; 0 is the photo without changes.
         seed: Seed of the augmentation.
 
     Returns:
         Batches of (batch, image_size, image_size, 3) float32.
+
+    Raises:
+        tensorflow.errors.OpError: while iterating, if a photo cannot be read.
     """
     table = (
         [photo.source for photo in photos],
@@ -73,15 +86,17 @@ def batches(
         np.broadcast_to(np.asarray(views, np.int32), len(photos)),
         np.array([_photo_seed(photo.sha256, seed) for photo in photos], np.int32),
     )
-    turned = any(photo.orientation != 1 for photo in photos)  # to turn none costs 3 % of the time
+    rotated = any(photo.orientation != 1 for photo in photos)  # checking each costs 3 % more time
     augmented = policy != "none" and bool(np.any(views))
 
-    def load(source: tf.Tensor, turn: tf.Tensor, view: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
+    def load(
+        source: tf.Tensor, orientation: tf.Tensor, view: tf.Tensor, photo_seed: tf.Tensor
+    ) -> tf.Tensor:
         photo = decode(tf.io.read_file(source))
-        if turned:
-            photo = orient(photo, turn)
+        if rotated:
+            photo = orient(photo, orientation)
         if augmented:
-            photo = augment.apply(photo, policy, view, own)
+            photo = augment.apply(photo, policy, view, photo_seed)
         for layer in layers:
             photo = layer(photo)
         return photo
@@ -92,6 +107,6 @@ def batches(
 
 
 def _photo_seed(sha256: str, seed: int) -> int:
-    """Return 31 bits of its own for a photo, so that its views do not depend on its neighbours."""
+    """Return a 31-bit seed that depends on the photo's content and on no other photo."""
     digest = hashlib.blake2b(f"augment {seed} {sha256}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") >> 1

@@ -1,6 +1,6 @@
-"""The one function that decodes photos: for training, predicting and serving.
+"""Decode photos, in the same way for training, prediction and serving.
 
-Imports nothing of catdog: this file travels inside the logged model.
+Imports nothing of catdog: a copy of this file is part of every logged model.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 RULE = "jpeg INTEGER_ACCURATE, others decode_image, EXIF applied"
-"""What the feature store's key says of this room; a change here changes every stored feature."""
+"""Part of the feature store's key. Change it with the code, and every feature is recomputed."""
 
 
 def decode(data: tf.Tensor) -> tf.Tensor:
@@ -18,7 +18,15 @@ def decode(data: tf.Tensor) -> tf.Tensor:
         data: Scalar string with the bytes of a JPEG, PNG, BMP, WEBP or GIF (its first frame).
 
     Returns:
-        (height, width, 3) uint8, for JPEG equal to Pillow's (TensorFlow's default DCT is not).
+        (height, width, 3) uint8. Pixels of a JPEG equal Pillow's, which TensorFlow's default DCT
+        would not give.
+
+    Raises:
+        tensorflow.errors.InvalidArgumentError: the bytes are no complete photo.
+
+    >>> png = tf.io.encode_png(tf.constant([[[1, 2, 3], [4, 5, 6]]], tf.uint8))
+    >>> decode(png).numpy().tolist()
+    [[[1, 2, 3], [4, 5, 6]]]
     """
     photo = tf.cond(
         tf.strings.substr(data, 0, 3) == b"\xff\xd8\xff",
@@ -29,11 +37,17 @@ def decode(data: tf.Tensor) -> tf.Tensor:
 
 
 def orient(photo: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """Turn a photo as its EXIF orientation (1 to 8) asks, like Pillow's exif_transpose.
+    """Rotate and mirror a photo as its EXIF orientation says, like Pillow's ``exif_transpose``.
 
     Args:
-        photo: (height, width, 3).
-        orientation: Scalar int.
+        photo: (height, width, 3), any dtype.
+        orientation: Scalar int, 1 to 8; 1 leaves the photo as it is.
+
+    Returns:
+        (height, width, 3), or (width, height, 3) for orientations 5 to 8.
+
+    >>> orient(tf.zeros((2, 5, 3)), tf.constant(6)).shape
+    TensorShape([5, 2, 3])
     """
     transpose = tf.image.transpose
     mirror, flip = tf.image.flip_left_right, tf.image.flip_up_down

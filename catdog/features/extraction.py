@@ -1,8 +1,9 @@
-"""The feature store: what a frozen prefix makes of a photo is computed once.
+"""Compute the features that the feature store lacks, each once.
 
-A recipe holds everything but the photo that a stored row depends on; its hash names the store,
-and a row is found by the photo's content. So any run, trial or sweep that asks for the same
-rows shares them, however its photos are split and wherever they lie.
+A recipe describes everything that a stored row depends on, except the photo. Its hash is the name
+of the store's folder, in which a row is found by the hash of the photo's content. So all runs,
+trials and sweeps that need the same rows share them, however their photos are split and wherever
+the files are.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from catdog.progress import Progress
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Stored features of some photos.
+    """The stored features of n photos.
 
     Attributes:
-        views: (store, (n,) int64 rows) for each view.
-        labels: (n,) int32.
+        views: For each view its store and (n,) int64 row numbers in it.
+        labels: (n,) int32 class indices.
     """
 
     views: tuple[tuple[Store, np.ndarray], ...]
@@ -41,29 +42,13 @@ class FeatureSet:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all rows of all views."""
+        """Size of all rows of all views, in bytes."""
         return sum(store.row_bytes * len(rows) for store, rows in self.views)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one row."""
         return self.views[0][0].shape
-
-
-@dataclass(frozen=True)
-class Work:
-    """One view of some photos, to be computed."""
-
-    policy: str
-    view: int
-    seed: int
-    split: str
-
-    @property
-    def title(self) -> str:
-        """What the progress shows."""
-        view = f", view {self.view}" if self.view else ""
-        return f"Features of {self.split or 'photos'}{view}"
 
 
 def ensure(
@@ -77,49 +62,73 @@ def ensure(
     progress: Progress,
     split: str = "",
 ) -> FeatureSet:
-    """Return the stored features of photos, computing what is not there.
+    """Return the stored features of photos, after computing those that are missing.
 
     Args:
-        root: The cache folder; stores lie in ``features/<key>`` below it.
-        extractor: What computes them.
-        photos: Which ones, in the order of the result.
-        policy: Name of the augmentation.
-        views: Views per photo; view 0 is the clean one.
+        root: The cache folder; feature stores are its subfolders ``features/<key>``.
+        extractor: Computes the features.
+        photos: The photos, in the order of the result.
+        policy: The augmentation: ``none``, ``flip``, ``light`` or ``strong``.
+        views: Views per photo, at least 1; view 0 is the photo without changes.
         seed: Seed of the augmentation.
-        progress: Hears of every batch.
-        split: Name of these photos, for the progress.
+        progress: Receives the number of photos in every batch.
+        split: Name of these photos in the progress display.
+
+    Returns:
+        Rows and labels, in the order of ``photos``.
 
     Raises:
-        ConfigError: ``features.dir`` cannot hold them, or a value overflows ``features.dtype``.
-        DataError: a photo changed since it was indexed.
+        ConfigError: ``features.dir`` is too small, or a value overflows ``features.dtype``.
+        DataError: a photo was removed or changed since it was indexed, or the disk returns other
+            bytes than were written.
     """
     hashes = [photo.sha256 for photo in photos]
-    held = []
+    stored = []
     for view in range(views):
         recipe = extractor.recipe(policy, view, seed)
         store = _open_store(root, recipe, extractor)
         rows = store.find(hashes)
         if (rows < 0).any():
-            work = Work(policy, view, seed, split)
-            _fill(store, recipe, extractor, photos, work, progress)
+            task = _Task(policy, view, seed, split)
+            _fill(store, recipe, extractor, photos, task, progress)
             rows = store.find(hashes)
         if (rows < 0).any():
             raise DataError(store.folder, "rows are damaged right after writing", "Check the disk")
-        held.append((store, rows))
-    return FeatureSet(tuple(held), np.array([photo.label for photo in photos], np.int32))
+        stored.append((store, rows))
+    return FeatureSet(tuple(stored), np.array([photo.label for photo in photos], np.int32))
 
 
 def key(recipe: dict[str, Any]) -> str:
-    """Return the name of a recipe's store."""
+    """Return the feature store's key: 20 hexadecimal digits of the recipe's SHA-256.
+
+    >>> key({"dtype": "float16", "view": "clean"})
+    'f25c6dff971d21f22f9b'
+    """
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:20]
 
 
 def _open_store(root: Path, recipe: dict[str, Any], extractor: Extractor) -> Store:
     folder = root / "features" / key(recipe)
     folder.mkdir(parents=True, exist_ok=True)
-    while not use_locks.hold(folder):  # it was being removed
+    while not use_locks.hold(folder):  # another process was deleting it
         folder.mkdir(parents=True, exist_ok=True)
     return Store(folder, extractor.shape, extractor.dtype)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One view of photos, to be computed."""
+
+    policy: str
+    view: int
+    seed: int
+    split: str
+
+    @property
+    def title(self) -> str:
+        """Name in the progress display."""
+        view = f", view {self.view}" if self.view else ""
+        return f"Features of {self.split or 'photos'}{view}"
 
 
 def _fill(
@@ -127,10 +136,10 @@ def _fill(
     recipe: dict[str, Any],
     extractor: Extractor,
     photos: Sequence[Photo],
-    work: Work,
+    task: _Task,
     progress: Progress,
 ) -> None:
-    """Compute missing rows under the lock; whoever waited for it looks again first."""
+    """Compute the missing rows while holding the writer's lock."""
     lock = store.lock()
     try:
         lock.acquire(timeout=0)
@@ -138,29 +147,21 @@ def _fill(
         progress.note("Another process is extracting these features; waiting for it")
         lock.acquire()
     try:
-        rows = store.find([photo.sha256 for photo in photos])
-        todo = _missing(photos, rows)
-        if not todo:
-            return
-        _require_space(store, len(todo))
-        text = json.dumps(recipe, indent=2, sort_keys=True)
-        write_atomically(store.folder / "recipe.json", text.encode())
-        with progress.track(work.title, len(todo)) as advance:
-            done = 0
-            for batch in extractor.batches(
-                todo, policy=work.policy, views=work.view, seed=work.seed
-            ):
-                some = todo[done : done + len(batch)]
-                store.put([p.sha256 for p in some], narrow(batch.numpy(), extractor.dtype, some))
-                done += len(some)
-                advance(len(some))
+        # again: another process may have written them while this one waited for the lock
+        missing = _missing(photos, store.find([photo.sha256 for photo in photos]))
+        if missing:
+            _require_space(store, len(missing))
+            text = json.dumps(recipe, indent=2, sort_keys=True)
+            write_atomically(store.folder / "recipe.json", text.encode())
+            _extract(store, extractor, missing, task, progress)
     finally:
         lock.release()
 
 
 def _missing(photos: Sequence[Photo], rows: np.ndarray) -> list[Photo]:
-    lacking = [photo for photo, row in zip(photos, rows, strict=True) if row < 0]
-    return list({photo.sha256: photo for photo in lacking}.values())
+    """Return the photos without a row, copies of a photo once."""
+    missing = [photo for photo, row in zip(photos, rows, strict=True) if row < 0]
+    return list({photo.sha256: photo for photo in missing}.values())
 
 
 def _require_space(store: Store, count: int) -> None:
@@ -172,3 +173,18 @@ def _require_space(store: Store, count: int) -> None:
             f"{needed / 1e9:.1f} GB of features do not fit in the {free / 1e9:.1f} GB left there",
             "features.dir=<folder on a larger disk>",
         )
+
+
+def _extract(
+    store: Store, extractor: Extractor, photos: list[Photo], task: _Task, progress: Progress
+) -> None:
+    done = 0
+    with progress.track(task.title, len(photos)) as advance:
+        for batch in extractor.batches(
+            photos, policy=task.policy, views=task.view, seed=task.seed
+        ):
+            part = photos[done : done + len(batch)]
+            values = narrow(batch.numpy(), extractor.dtype, part)
+            store.put([photo.sha256 for photo in part], values)
+            done += len(part)
+            advance(len(part))

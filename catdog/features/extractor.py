@@ -1,4 +1,4 @@
-"""A frozen prefix as a function from photos to rows, and the recipe that names what it makes."""
+"""Run the frozen prefix on photos, and describe everything that its features depend on."""
 
 from __future__ import annotations
 
@@ -19,23 +19,25 @@ from catdog.features import decode
 from catdog.features.batches import RESIZE_RULE, batches
 
 FORMAT = 1
+"""Version of the rows; part of the feature store's key."""
 
 SLICE = 16
-"""Photos that pass the prefix at once, never more or fewer. Its activations are most of the
-memory, and oneDNN's last bits depend on the batch's size (1, 3, 7, 63 and 64 photos all differ),
-so that a row would depend on the batch size, and on where an interrupted extraction went on."""
+"""The number of photos in every call of the prefix. It is fixed because oneDNN's last bits depend
+on the batch size (1, 3, 7, 63 and 64 photos all differ): features would depend on
+``features.batch_size``, and on where an interrupted extraction was continued. It is small because
+activations take most of the memory."""
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """A frozen prefix with its preprocessing, and the facts that its rows depend on.
+    """A frozen prefix with its preprocessing, and a description of both for the store's key.
 
     Attributes:
-        prefix: (N, S, S, 3) float32 to features.
-        layers: From ``pipeline.preprocessing``.
-        facts: JSON-able description of backbone, weights, cut, pooling, size and resize rule.
-        dtype: The store's, ``float16`` or ``float32``.
-        batch_size: Photos per batch.
+        prefix: Model from (N, S, S, 3) float32 to features.
+        layers: Scaling and resizing, from ``batches.preprocessing``.
+        facts: Backbone, weights, cut, pooling, image size and resize rule, as JSON can hold them.
+        dtype: Type of stored features, ``float16`` or ``float32``.
+        batch_size: Photos per batch, at least 1.
     """
 
     prefix: keras.Model
@@ -50,13 +52,22 @@ class Extractor:
         return tuple(self.prefix.output_shape[1:])
 
     def recipe(self, policy: str, view: int, seed: int) -> dict[str, Any]:
-        """Return all that a stored row depends on, but the photo."""
+        """Describe everything that a stored row depends on, except the photo.
+
+        Args:
+            policy: The augmentation: ``none``, ``flip``, ``light`` or ``strong``.
+            view: View number, at least 0.
+            seed: Seed of the augmentation.
+
+        Returns:
+            A dictionary that JSON can hold; its hash is the feature store's key.
+        """
         return {
             "format": [FORMAT, formats.VERSION],
             "decode": decode.RULE,
             "resize rule": RESIZE_RULE,
             **self.facts,
-            "view": _view(policy, view, seed),
+            "view": _describe_view(policy, view, seed),
             "dtype": self.dtype,
             "tensorflow": tf.__version__,
             "keras": keras.__version__,
@@ -70,10 +81,18 @@ class Extractor:
     def batches(
         self, photos: Sequence[Photo], *, batch_size: int | None = None, **options: Any
     ) -> Iterable[tf.Tensor]:
-        """Yield the features of photos, batch by batch; ``options`` go to the pipeline.
+        """Yield the features of photos in order, batch by batch.
+
+        Args:
+            photos: The photos to read.
+            batch_size: Photos per batch; None takes the extractor's own.
+            **options: ``policy``, ``views`` and ``seed``, as ``batches.batches`` takes them.
+
+        Yields:
+            (batch, *shape) float32.
 
         Raises:
-            DataError: names the photo that cannot be read any more.
+            DataError: a photo cannot be read any more; the message names it.
         """
         size, compute, done = batch_size or self.batch_size, self._compute(), 0
         try:
@@ -93,61 +112,76 @@ class Extractor:
 
         def compute(photos: tf.Tensor) -> tf.Tensor:
             starts = range(0, len(photos), SLICE)
-            rows = [compiled(_filled(photos[i : i + SLICE])) for i in starts]
+            rows = [compiled(_padded(photos[i : i + SLICE])) for i in starts]
             return tf.concat(rows, 0)[: len(photos)]
 
         return compute
 
 
-def _filled(photos: tf.Tensor) -> tf.Tensor:
-    """Add black photos up to a whole slice."""
-    lack = SLICE - len(photos)
-    return tf.pad(photos, [[0, lack], [0, 0], [0, 0], [0, 0]]) if lack else photos
-
-
-def _view(policy: str, view: int, seed: int) -> Any:
-    """Describe a view so that equal pictures share a row: every policy's view 0 is the photo."""
-    if view == 0:
-        return "clean"
-    return "mirrored" if policy == "flip" else [policy, view, seed]
-
-
-def _unreadable(photos: Sequence[Photo], error: tf.errors.OpError) -> Exception:
-    """Find the photo of a batch that made it fail."""
-    for photo in photos:
-        try:
-            decode.decode(tf.io.read_file(photo.source))
-        except tf.errors.OpError as reason:
-            return DataError(
-                photo.source,
-                f"went away or changed since it was checked ({reason.message.splitlines()[0]})",
-                "Run again: a changed photo is checked again; one that stays so, move away",
-            )
-    return error
-
-
 def narrow(values: np.ndarray, dtype: str, photos: Sequence[Photo]) -> np.ndarray:
-    """Round float32 features to the store's dtype.
+    """Round float32 features to the dtype of the feature store.
+
+    Args:
+        values: (n, *shape) float32.
+        dtype: ``float16`` or ``float32``.
+        photos: The photos of the first n rows, for error messages.
+
+    Returns:
+        (n, *shape) of ``dtype``.
 
     Raises:
-        ConfigError: names the first photo whose features it cannot hold.
+        ConfigError: a feature is too large for ``dtype``, or not a finite number; the message
+            names the first such photo.
+
+    >>> narrow(np.array([[0.1]], np.float32), "float16", []).tolist()
+    [[0.0999755859375]]
     """
     with np.errstate(over="ignore"):
         rounded = values.astype(dtype)
     good = np.isfinite(rounded).reshape(len(rounded), -1).all(axis=1)
     if not good.all():
         first = int(np.argmin(good))
-        if not np.isfinite(values[first]).all():
-            raise ConfigError(
-                "backbone.weights", "...",
-                f"they make features of {photos[first].path} that are no finite numbers",
-                "backbone.weights=imagenet",
-            )  # fmt: skip
-        largest = np.abs(values[first]).max()
-        raise ConfigError(
-            "features.dtype",
-            dtype,
-            f"the features of {photos[first].path} reach {largest:.3g}, more than it can hold",
-            "features.dtype=float32",
-        )
+        raise _cannot_store(values[first], dtype, photos[first])
     return rounded
+
+
+def _cannot_store(values: np.ndarray, dtype: str, photo: Photo) -> ConfigError:
+    if not np.isfinite(values).all():
+        return ConfigError(
+            "backbone.weights", "...",
+            f"they make features of {photo.path} that are not finite numbers",
+            "backbone.weights=imagenet",
+        )  # fmt: skip
+    return ConfigError(
+        "features.dtype",
+        dtype,
+        f"the features of {photo.path} reach {np.abs(values).max():.3g}, more than it can hold",
+        "features.dtype=float32",
+    )
+
+
+def _describe_view(policy: str, view: int, seed: int) -> Any:
+    """Describe a view so that equal pictures share a row: view 0 of every policy is the photo."""
+    if view == 0:
+        return "clean"
+    return "mirrored" if policy == "flip" else [policy, view, seed]
+
+
+def _padded(photos: tf.Tensor) -> tf.Tensor:
+    """Fill a slice up to ``SLICE`` photos with zeros."""
+    missing = SLICE - len(photos)
+    return tf.pad(photos, [[0, missing], [0, 0], [0, 0], [0, 0]]) if missing else photos
+
+
+def _unreadable(photos: Sequence[Photo], error: tf.errors.OpError) -> Exception:
+    """Return an error that names the unreadable photo of a batch, or the error itself."""
+    for photo in photos:
+        try:
+            decode.decode(tf.io.read_file(photo.source))
+        except tf.errors.OpError as reason:
+            return DataError(
+                photo.source,
+                f"was removed or changed since it was checked ({reason.message.splitlines()[0]})",
+                "Run again: changed photos are checked again. If it fails again, remove the photo",
+            )
+    return error

@@ -1,7 +1,9 @@
-"""How an epoch's features reach the loop: from memory, from disk, or straight off the photos.
+"""Feeds: how features reach the training loop.
 
-All three yield chunks, a tensor of features with the order in which the loop takes its rows, so
-that one compiled loop serves them all. The order comes from the caller's NumPy generator.
+``Resident`` keeps all of them in memory, ``Streamed`` reads them from the feature store's memory
+map, and ``Live`` computes them from the photos in every epoch (``features.mode=stream``). All
+three yield chunks: a tensor of features and the order in which the loop takes its rows, so that
+one compiled loop serves them all. The order is drawn from the caller's NumPy generator.
 """
 
 from __future__ import annotations
@@ -18,16 +20,16 @@ from catdog.features.extractor import Extractor, narrow
 from catdog.features.store import BLOCK_BYTES
 
 BLOCK_ROWS = 256
-"""Streaming reads this many neighbouring rows at once; the blocks themselves are shuffled."""
+"""``Streamed`` reads blocks of this many neighbouring rows, in shuffled order."""
 
 
 class Chunk(NamedTuple):
     """Part of an epoch.
 
     Attributes:
-        features: (m, *shape) of the store's dtype.
-        labels: (m,) int32.
-        order: (k,) int32 rows of ``features`` in the order of training.
+        features: (m, *shape) of the feature store's dtype.
+        labels: (m,) int32 class indices.
+        order: (k,) int32 row numbers of ``features``, in the order of training.
     """
 
     features: tf.Tensor
@@ -36,57 +38,73 @@ class Chunk(NamedTuple):
 
 
 class Feed(Protocol):
-    """Photos of one split, as the loop sees them."""
+    """The features of one split, as the training loop needs them.
+
+    Attributes:
+        photos: Number of photos.
+        views: Views per photo, at least 1.
+        shape: Shape of one photo's features.
+    """
 
     photos: int
     views: int
     shape: tuple[int, ...]
 
     def epoch(self, rng: np.random.Generator, batch_size: int) -> Iterator[Chunk]:
-        """Yield each photo once, in one drawn view, shuffled."""
+        """Yield each photo once, in shuffled order and in a randomly drawn view.
+
+        Args:
+            rng: Draws order and views.
+            batch_size: Rows per training step; all chunks but the last hold a multiple of it.
+        """
         ...
 
     def ordered(self) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        """Yield ((views, m, *shape) features, (m,) labels) of all photos in order."""
+        """Yield all views of all photos in order: (views, m, *shape) features, (m,) labels."""
         ...
 
 
 class Resident:
-    """All views of all photos in one tensor; an epoch is one chunk."""
+    """Features held in one tensor in memory; an epoch is one chunk.
+
+    Args:
+        features: The stored rows; all views are loaded.
+    """
 
     def __init__(self, features: FeatureSet) -> None:
         self.photos, self.views = len(features.labels), len(features.views)
         self.shape = features.shape
-        # filled in place: tf.constant of an array takes three times the array while it runs
+        # filled in place, because tf.constant needs three times the array's memory meanwhile
         first = features.views[0][0]
         total, size = self.views * self.photos, max(1, BLOCK_BYTES // first.row_bytes)
-        held = tf.raw_ops.Empty(shape=(total, *self.shape), dtype=first.dtype.name)
+        tensor = tf.raw_ops.Empty(shape=(total, *self.shape), dtype=first.dtype.name)
         for view, (store, rows) in enumerate(features.views):
             for start in range(0, self.photos, size):
                 values = store.read(rows[start : start + size])
                 places = view * self.photos + start + np.arange(len(values), dtype=np.int32)
-                held = tf.raw_ops.InplaceUpdate(x=held, i=places, v=values)
-        self._features = held
+                tensor = tf.raw_ops.InplaceUpdate(x=tensor, i=places, v=values)
+        self._features = tensor
         self._labels = tf.constant(np.tile(features.labels, self.views))
 
     def epoch(self, rng: np.random.Generator, batch_size: int) -> Iterator[Chunk]:
-        """Yield one chunk."""
+        """Yield one chunk with all views of all photos."""
         order, views = _draw(rng, self.photos, self.views)
         order = views[order] * self.photos + order
         yield Chunk(self._features, self._labels, order.astype(np.int32))
 
     def ordered(self) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        """Yield everything at once."""
+        """Yield all photos at once."""
         shape = (self.views, self.photos, *self.shape)
         yield tf.reshape(self._features, shape), self._labels[: self.photos]
 
 
 class Streamed:
-    """Blocks of rows from the memory map, a few MiB at a time, whatever the number of photos.
+    """Features read from the memory map in chunks, so that memory does not grow with the photos.
 
     Args:
         features: The stored rows.
-        ram_bytes: What the chunks in flight may take: one in NumPy, two in TensorFlow, and slack.
+        ram_bytes: Memory for the chunks. One chunk takes a sixteenth of it: up to three are in
+            memory at a time, one in NumPy and two in TensorFlow, and the rest is a reserve.
     """
 
     def __init__(self, features: FeatureSet, ram_bytes: int) -> None:
@@ -96,7 +114,7 @@ class Streamed:
         self._budget = max(1, ram_bytes // 16 // features.views[0][0].row_bytes)
 
     def epoch(self, rng: np.random.Generator, batch_size: int) -> Iterator[Chunk]:
-        """Yield chunks of whole batches, of blocks drawn from all over the split."""
+        """Yield chunks of whole batches, each made of blocks from all parts of the split."""
         _, views = _draw(rng, self.photos, self.views)
         size = max(batch_size, self._budget // batch_size * batch_size)
         step = max(1, min(BLOCK_ROWS, size // 8))
@@ -106,8 +124,8 @@ class Streamed:
             chosen = photos[start : start + size]
             features = np.empty((len(chosen), *self.shape), self._set.views[0][0].dtype)
             for view, (store, rows) in enumerate(self._set.views):
-                mine = np.flatnonzero(views[chosen] == view)
-                features[mine] = store.read(rows[chosen[mine]])
+                places = np.flatnonzero(views[chosen] == view)
+                features[places] = store.read(rows[chosen[places]])
             order = rng.permutation(len(chosen)).astype(np.int32)
             labels = tf.constant(self._set.labels[chosen])
             yield Chunk(tf.constant(features), labels, order)
@@ -117,19 +135,20 @@ class Streamed:
         size = max(1, self._budget // self.views)
         for start in range(0, self.photos, size):
             part = slice(start, start + size)
-            held = np.stack([store.read(rows[part]) for store, rows in self._set.views])
-            yield tf.constant(held), tf.constant(self._set.labels[part])
+            values = np.stack([store.read(rows[part]) for store, rows in self._set.views])
+            yield tf.constant(values), tf.constant(self._set.labels[part])
 
 
 class Live:
-    """No store: every epoch decodes the photos and runs the prefix, the classical way.
+    """Features computed from the photos in every epoch, without the feature store.
 
     Args:
-        extractor: The prefix; its features are rounded as the store would.
-        photos: Which ones.
-        policy: Name of the augmentation, drawn afresh every epoch.
+        extractor: Computes the features, which are rounded as in the feature store.
+        photos: The photos of the split.
+        policy: The augmentation of ``epoch``, with new views in every epoch: ``none``, ``flip``,
+            ``light`` or ``strong``.
         seed: Seed of the augmentation.
-        views: For ``ordered``: 2 adds the mirror image (test-time flip).
+        views: Views that ``ordered`` yields: 1, or 2 for the mirrored photos too.
     """
 
     def __init__(
@@ -148,7 +167,7 @@ class Live:
     def epoch(self, rng: np.random.Generator, batch_size: int) -> Iterator[Chunk]:
         """Yield one chunk per batch of photos."""
         order = rng.permutation(self.photos)
-        # a mirror image is one of two; other policies draw a picture never seen before
+        # flip has two views; the other policies have as many as there are numbers
         high = 2 if self._policy == "flip" else 2**30
         views = np.zeros(self.photos, np.int64)
         if self._policy != "none":
@@ -157,7 +176,7 @@ class Live:
             yield Chunk(features, labels, np.arange(len(labels), dtype=np.int32))
 
     def ordered(self) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        """Yield batches of the clean photos, and of their mirror images."""
+        """Yield batches of the photos, with the mirrored photos as second view."""
         size, everything = self._extractor.batch_size, np.arange(self.photos)
         views = [self._batches(everything, size, "flip", view) for view in range(self.views)]
         for batches in zip(*views, strict=True):
@@ -166,17 +185,18 @@ class Live:
     def _batches(
         self, order: np.ndarray, size: int, policy: str, views: int | np.ndarray
     ) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        some = [self._photos[i] for i in order]
-        labels = np.array([photo.label for photo in some], np.int32)
+        photos = [self._photos[i] for i in order]
+        labels = np.array([photo.label for photo in photos], np.int32)
         batches = self._extractor.batches(
-            some, batch_size=size, policy=policy, views=views, seed=self._seed
+            photos, batch_size=size, policy=policy, views=views, seed=self._seed
         )
         for i, features in enumerate(batches):
             part = labels[i * size : (i + 1) * size]
-            values = narrow(features.numpy(), self._extractor.dtype, some[i * size :])
+            values = narrow(features.numpy(), self._extractor.dtype, photos[i * size :])
             yield tf.constant(values), tf.constant(part)
 
 
 def _draw(rng: np.random.Generator, photos: int, views: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw an order of the photos and a view for each, both (photos,) int64."""
     order = rng.permutation(photos)
     return order, rng.integers(0, views, photos) if views > 1 else np.zeros(photos, np.int64)

@@ -1,9 +1,9 @@
-"""One array on disk: a row per photo, found by the photo's hash, each row with its checksum.
+"""The feature store's files: one row per photo, found by the photo's hash, with a checksum.
 
-``rows.bin`` holds the rows, ``index.bin`` a (SHA-256, CRC-32) record per row, written after it.
-So a killed writer leaves whole rows only, the next one goes on behind them, and a row whose bytes
-changed is noticed when it is looked up and written again in place. One writer at a time holds the
-file lock; readers need none.
+``rows.bin`` holds the rows. ``index.bin`` holds a (SHA-256, CRC-32) record per row, written after
+the row. So the index of a killed writer lists only complete rows, and the next writer appends to
+them. A row whose bytes changed is noticed when it is looked up, and is then written again in its
+place. Writers take a file lock, one at a time; readers need none.
 """
 
 from __future__ import annotations
@@ -19,17 +19,29 @@ import numpy as np
 from filelock import FileLock
 
 RECORD = np.dtype([("sha256", "u1", 32), ("crc", "<u4")])
+"""One record of ``index.bin``: the photo's hash and the row's CRC-32."""
+
 BLOCK_BYTES = 8 * 2**20
-"""Rows are looked at in blocks of this size, and the pages given back after each."""
+"""Rows are read in blocks of this size; the memory pages of each are freed before the next."""
 
 
 class Store:
-    """Rows of one shape and dtype under one folder.
+    """An array of rows on disk, found by the photo's hash.
 
     Args:
-        folder: Where the files lie; made when first written.
+        folder: The folder of the files; made when it is first locked.
         shape: Shape of a row.
         dtype: NumPy dtype of a row.
+
+    >>> import tempfile
+    >>> store = Store(Path(tempfile.mkdtemp()), (2,), "float32")
+    >>> with store.lock():
+    ...     store.put(["ab" * 32], np.array([[1.0, 2.0]]))
+    >>> rows = store.find(["ab" * 32, "cd" * 32])
+    >>> rows.tolist()
+    [0, -1]
+    >>> store.read(rows[:1]).tolist()
+    [[1.0, 2.0]]
     """
 
     def __init__(self, folder: Path, shape: Sequence[int], dtype: str) -> None:
@@ -40,18 +52,18 @@ class Store:
         self._count = 0
 
     def lock(self) -> FileLock:
-        """Return the writer's lock; the system frees it when its owner dies."""
+        """Return the writers' lock; the operating system releases it when its owner dies."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return FileLock(self.folder / "lock")
 
     def find(self, hashes: Sequence[str]) -> np.ndarray:
-        """Look rows up and verify them.
+        """Find the rows of photos and verify their checksums.
 
         Args:
-            hashes: SHA-256 of photos, as hex.
+            hashes: SHA-256 of each photo, as hexadecimal digits.
 
         Returns:
-            (len(hashes),) int64 row numbers; -1 where there is none, or a damaged one.
+            (len(hashes),) int64 row numbers; -1 where the row is missing or damaged.
         """
         records = self._records()
         places = {record.tobytes(): row for row, record in enumerate(records["sha256"])}
@@ -61,18 +73,19 @@ class Store:
         for block in self._blocks(np.unique(rows[rows >= 0])):
             bad = [row for row in block if zlib.crc32(data[row]) != records["crc"][row]]
             rows[np.isin(rows, bad)] = -1
-            _give_back(data)
+            _free_pages(data)
         return rows
 
     def put(self, hashes: Sequence[str], values: np.ndarray) -> None:
-        """Write rows; the caller holds the lock.
+        """Write rows. The caller holds the lock.
 
         Args:
-            hashes: SHA-256 of photos, as hex. One that is there is written again in its place.
-            values: (len(hashes), *shape).
+            hashes: SHA-256 of each photo, as hexadecimal digits. A row that exists already is
+                written again in its place.
+            values: (len(hashes), *shape), converted to the store's dtype.
         """
         values = np.ascontiguousarray(values, self.dtype)
-        self._catch_up()
+        self._update_places()
         with _open(self._rows) as rows, _open(self._index) as index:
             for sha256, value in zip(hashes, values, strict=True):
                 key = bytes.fromhex(sha256)
@@ -84,25 +97,28 @@ class Store:
                 os.pwrite(index.fileno(), record.tobytes(), row * RECORD.itemsize)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """Copy rows out of the memory map, block by block so that its pages do not pile up.
+        """Copy rows from the memory map, in blocks, so that its pages do not fill the memory.
 
         Args:
-            rows: (n,) int64 row numbers.
+            rows: (n,) int64 row numbers, from ``find``.
+
+        Returns:
+            (n, *shape) of the store's dtype.
         """
         data = self._map()
         out = np.empty((len(rows), *self.shape), self.dtype)
-        flat = out.reshape(len(rows), data.shape[1])  # -1 fails where no row is asked for
+        flat = out.reshape(len(rows), data.shape[1])  # not -1, which fails for zero rows
         start = 0
         for block in self._blocks(rows):
             flat[start : start + len(block)] = data[block]
             start += len(block)
-            _give_back(data)
+            _free_pages(data)
         return out
 
-    def _catch_up(self) -> None:
-        """Learn where rows are; only records that are new, or writing n rows would cost n ** 2."""
+    def _update_places(self) -> None:
+        """Read the new index records only: reading all each time would cost n ** 2 for n rows."""
         size = self._index.stat().st_size if self._index.exists() else 0
-        if size < self._count * RECORD.itemsize:  # damaged, or removed by hand
+        if size < self._count * RECORD.itemsize:  # damaged or deleted
             self._places, self._count = {}, 0
         records = self._records(self._count)
         for row, record in enumerate(records["sha256"], self._count):
@@ -135,7 +151,7 @@ def _open(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b")
 
 
-def _give_back(data: np.ndarray) -> None:
-    """Drop the map's pages from this process; the system's file cache keeps them."""
+def _free_pages(data: np.ndarray) -> None:
+    """Remove the map's pages from this process; the operating system's file cache keeps them."""
     if isinstance(data, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
         data._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]

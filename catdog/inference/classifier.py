@@ -1,7 +1,8 @@
-"""A saved model: loaded in Keras' safe mode, and asked about any number of photos.
+"""Load a saved model in Keras' safe mode and classify any number of photos.
 
-A photo passes the check and the decoder of training, is resized alone, and passes the network in
-slices as the feature store's photos do: same answers as the run's own, same speed, same memory.
+Photos are checked and decoded as in training, resized one by one, and pass the network in slices
+as in feature extraction. So predictions equal those of the run, and memory does not grow with the
+number of photos.
 """
 
 from __future__ import annotations
@@ -26,21 +27,21 @@ from catdog.features.extractor import Extractor
 from catdog.progress import Advance
 
 BLOCK = 512
-"""Photos that are checked ahead while the network works on as many."""
+"""Photos per block; the next block is checked while the network classifies the current one."""
 
-Complain = Callable[[str, str], None]
-"""Hears of a photo that is none, and why."""
+OnBad = Callable[[str, str], None]
+"""Receives the name of a file that is skipped, and the reason."""
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A loaded model, whole and in the two halves that photos are streamed through.
+    """A loaded model, as a whole and in two parts.
 
     Attributes:
-        model: (N, H, W, 3) uint8 photos to (N, classes) probabilities.
-        classes: Names of its outputs.
-        layers: Scaling and resizing; they take single photos of any size.
-        rest: What comes behind: (N, S, S, 3) float32 to (N, classes) probabilities.
+        model: Model from (N, H, W, 3) uint8 photos to (N, classes) probabilities.
+        classes: Class names, in the order of the model's outputs.
+        layers: The model's scaling and resizing layers, for single photos of any size.
+        rest: The model behind them: (N, S, S, 3) float32 to (N, classes) probabilities.
     """
 
     model: keras.Model
@@ -48,26 +49,27 @@ class Classifier:
     layers: Sequence[keras.layers.Layer]
     rest: keras.Model
 
-    def answers(
+    def predictions(
         self,
         files: Sequence[tuple[str, str]],
         *,
         views: int,
         batch_size: int,
         scratch: Path,
-        on_bad: Complain,
+        on_bad: OnBad,
     ) -> Iterator[tuple[list[Photo], np.ndarray]]:
-        """Classify photos in order, batch by batch; memory does not grow with their number.
+        """Classify photo files in order, batch by batch; files that are not photos are skipped.
 
         Args:
-            files: (path, name) of each: what to read, and what to call it.
-            views: 2 also asks about the mirror image and takes the mean.
-            batch_size: Photos per batch; the last of a block may be smaller.
-            scratch: Folder for copies of what TensorFlow cannot read; empty again afterwards.
-            on_bad: Hears of every file that is skipped.
+            files: (path, name) of each file: where to read it, and its name in results.
+            views: 1, or 2 to average the probabilities of the photo and its mirror image.
+            batch_size: Photos per batch, at least 1; the last batch of a block may be smaller.
+            scratch: Folder for converted copies of photos that TensorFlow cannot decode; they are
+                deleted after use.
+            on_bad: Receives the name of every skipped file and the reason.
 
         Yields:
-            Photos, their ``path`` the name, and (n, classes) float32 probabilities.
+            Photos, whose ``path`` is the file's name, and (n, classes) float32 probabilities.
         """
         extractor = Extractor(self.rest, self.layers, {}, "float32", batch_size)
         for some in _checked(files, scratch, on_bad):
@@ -76,7 +78,7 @@ class Classifier:
                     for values in _batches(extractor, some, views):
                         done, some = some[: len(values)], some[len(values) :]
                         yield done, values
-                except DataError as error:  # good when it was checked
+                except DataError as error:  # a file was removed or changed after its check
                     lost = [photo for photo in some if photo.source == error.path]
                     if not lost:
                         raise
@@ -87,19 +89,19 @@ class Classifier:
     def probabilities(
         self, photos: Sequence[Photo], *, views: int, batch_size: int, advance: Advance
     ) -> np.ndarray:
-        """Classify photos that are known to be good.
+        """Classify the photos of a manifest, which are checked already.
 
         Args:
-            photos: From a manifest.
-            views: 2 also asks about the mirror image and takes the mean.
-            batch_size: Photos per batch.
-            advance: Hears of every batch.
+            photos: The photos.
+            views: 1, or 2 to average the probabilities of the photo and its mirror image.
+            batch_size: Photos per batch, at least 1.
+            advance: Receives the number of photos in every batch.
 
         Returns:
-            (len(photos), classes) float32.
+            (len(photos), classes) float32 probabilities, in the order of ``photos``.
 
         Raises:
-            DataError: a photo changed since it was indexed.
+            DataError: a photo was removed or changed since it was indexed.
         """
         extractor = Extractor(self.rest, self.layers, {}, "float32", batch_size)
         parts = []
@@ -109,6 +111,50 @@ class Classifier:
         return np.concatenate(parts)
 
 
+def load(path: Path, classes: Sequence[str] = ()) -> Classifier:
+    """Load a model in Keras' safe mode, which runs no code from the file.
+
+    Args:
+        path: The ``.keras`` file of a run.
+        classes: Class names, in the order of the model's outputs; empty numbers them from 0.
+
+    Returns:
+        The model, ready to classify photos.
+
+    Raises:
+        ConfigError: the number of class names is not that of the model's outputs.
+        DataError: the file is not a Keras model, contains code, or was not saved by catdog.
+    """
+    model = _load_safely(path)
+    names = {layer.name for layer in model.layers}
+    if not {"scaling", "resizing"} <= names or len(model.output_shape) != 2:
+        raise DataError(
+            path, "this Keras model was not saved by catdog: it does not scale and resize photos",
+            "Expected checkpoints/best.keras of a run",
+        )  # fmt: skip
+    outputs = model.output_shape[-1]
+    known = tuple(classes or map(str, range(outputs)))
+    if len(known) != outputs:
+        raise ConfigError("--classes", ",".join(known), f"{path} has {outputs} classes")
+    layers = [model.get_layer("scaling"), model.get_layer("resizing")]
+    return Classifier(model, known, layers, keras.Model(layers[-1].output, model.output))
+
+
+def _load_safely(path: Path) -> keras.Model:
+    if not zipfile.is_zipfile(path):  # Keras would try other formats
+        raise DataError(path, "not a Keras model", "Expected the .keras file of a run")
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises many types for unreadable files
+        reason = " ".join(str(error).split())
+        if "safe_mode" in reason or "unsafe" in reason.lower():
+            raise DataError(
+                path, "this model contains code (such as a Lambda layer), which was not run",
+                "catdog loads models in Keras' safe mode only",
+            ) from None  # fmt: skip
+        raise DataError(path, f"Keras cannot load it: {reason[:300]}") from None
+
+
 def _batches(extractor: Extractor, some: list[Photo], views: int) -> Iterator[np.ndarray]:
     several = [extractor.batches(some, policy="flip", views=view) for view in range(views)]
     for parts in zip(*several, strict=True):
@@ -116,23 +162,23 @@ def _batches(extractor: Extractor, some: list[Photo], views: int) -> Iterator[np
 
 
 def _checked(
-    files: Sequence[tuple[str, str]], scratch: Path, on_bad: Complain
+    files: Sequence[tuple[str, str]], scratch: Path, on_bad: OnBad
 ) -> Iterator[list[Photo]]:
-    """Yield blocks of good photos, while threads check the next block."""
+    """Yield blocks of good photos, while threads check the files of the next block."""
     blocks = [files[i : i + BLOCK] for i in range(0, len(files), BLOCK)]
     pool = ThreadPoolExecutor(os.cpu_count())
 
-    def begin(number: int, block: Sequence[tuple[str, str]]) -> list[Future[scan.Verdict]]:
+    def start(number: int, block: Sequence[tuple[str, str]]) -> list[Future[scan.Verdict]]:
         place = scratch / str(number)
         return [pool.submit(scan.check, path, place) for path, _ in block]
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # metadata that is only odd does not make a photo bad
+        warnings.simplefilter("ignore")  # Pillow warns about odd metadata of readable photos
         try:
-            ahead = begin(0, blocks[0] if blocks else ())
+            checks = start(0, blocks[0] if blocks else ())
             for number, (block, after) in enumerate(zip_longest(blocks, blocks[1:], fillvalue=())):
-                verdicts = [future.result() for future in ahead]
-                ahead = begin(number + 1, after)
+                verdicts = [future.result() for future in checks]
+                checks = start(number + 1, after)
                 yield _good(block, verdicts, scratch / str(number), on_bad)
                 shutil.rmtree(scratch / str(number), ignore_errors=True)
         finally:
@@ -143,9 +189,9 @@ def _good(
     block: Sequence[tuple[str, str]],
     verdicts: Sequence[scan.Verdict],
     place: Path,
-    on_bad: Complain,
+    on_bad: OnBad,
 ) -> list[Photo]:
-    kept = []
+    good = []
     for (path, name), verdict in zip(block, verdicts, strict=True):
         problem = verdict.problem or _name_problem(path)
         if problem:
@@ -153,11 +199,11 @@ def _good(
             continue
         copy = scan.converted_path(verdict.sha256, place)
         source = str(copy) if verdict.converted else path
-        kept.append(
+        good.append(
             Photo(name, source, 0, "", verdict.size, verdict.sha256,
                   verdict.orientation, verdict.converted)
         )  # fmt: skip
-    return kept
+    return good
 
 
 def _name_problem(path: str) -> str:
@@ -166,44 +212,3 @@ def _name_problem(path: str) -> str:
     except UnicodeEncodeError:
         return "TensorFlow reads only files whose name is UTF-8; rename it"
     return ""
-
-
-def load(path: Path, classes: Sequence[str] = ()) -> Classifier:
-    """Load a model in Keras' safe mode, which runs no code that a file brings along.
-
-    Args:
-        path: The ``.keras`` file.
-        classes: Names of its outputs; none are numbered.
-
-    Raises:
-        ConfigError: there are more or fewer classes than outputs.
-        DataError: the file is no model, one that brings code along, or none of catdog's.
-    """
-    model = _safely(path)
-    names = {layer.name for layer in model.layers}
-    if not {"scaling", "resizing"} <= names or len(model.output_shape) != 2:
-        raise DataError(
-            path, "a Keras model, but none of catdog's: it does not scale and resize photos",
-            "catdog's are checkpoints/best.keras of its runs",
-        )  # fmt: skip
-    outputs = model.output_shape[-1]
-    known = tuple(classes or map(str, range(outputs)))
-    if len(known) != outputs:
-        raise ConfigError("--classes", ",".join(known), f"{path} tells {outputs} classes apart")
-    layers = [model.get_layer("scaling"), model.get_layer("resizing")]
-    return Classifier(model, known, layers, keras.Model(layers[-1].output, model.output))
-
-
-def _safely(path: Path) -> keras.Model:
-    if not zipfile.is_zipfile(path):  # Keras would try other formats
-        raise DataError(path, "no Keras model", "Expected the .keras file of a run")
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # whatever the file makes Keras stumble over
-        reason = " ".join(str(error).split())
-        if "safe_mode" in reason or "unsafe" in reason.lower():
-            raise DataError(
-                path, "this model brings code along (such as a Lambda layer), which was not run",
-                "catdog loads models in Keras' safe mode only",
-            ) from None  # fmt: skip
-        raise DataError(path, f"Keras cannot load it: {reason[:300]}") from None

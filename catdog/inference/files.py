@@ -1,4 +1,4 @@
-"""What to classify: photos, folders and zips, in any mix."""
+"""List the photo files in folders and zips."""
 
 from __future__ import annotations
 
@@ -12,19 +12,36 @@ from catdog.settings import Features
 
 
 def find(names: Sequence[str], progress: Progress) -> list[tuple[str, str]]:
-    """List files, and what to call them; a zip is unpacked into the cache, as for training.
+    """List the files to classify; zips are unpacked into the cache, as for training.
+
+    Files are not opened: those that are not photos are found later. Hidden files are left out.
+
+    Args:
+        names: Paths of files, folders and zips.
+        progress: Receives the progress of unpacking.
+
+    Returns:
+        (path, name) of each file: where to read it, and its name in results. The name of a file
+        in a folder or zip starts with the given path.
 
     Raises:
-        DataError: one is not there, empty, or an unreadable zip.
+        DataError: a path does not exist, contains no file, or is an unreadable zip.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "a.jpg").touch()
+    >>> [(path, name)] = find([str(folder)], Progress())
+    >>> path == name == str(folder / "a.jpg")
+    True
     """
     found: list[tuple[str, str]] = []
     for name in names:
-        some = list(_find(name, progress))
-        if not some:
+        files = list(_find(name, progress))
+        if not files:
             raise DataError(
                 name, "there is no photo in it", "Name photos, folders or zips of them"
             )
-        found += some
+        found += files
     return found
 
 

@@ -1,4 +1,4 @@
-"""How answers are written, row by row as they come: a table, CSV or JSON."""
+"""Write predictions as a table, CSV or JSON, row by row."""
 
 from __future__ import annotations
 
@@ -12,48 +12,78 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     import numpy as np
 
-    Answers = Iterable[tuple[str, np.ndarray]]
-    """What a photo is called, and its (classes,) float32 probabilities."""
+    Predictions = Iterable[tuple[str, np.ndarray]]
+    """The name of each photo and its (classes,) float32 probabilities."""
 
 
-def table(out: TextIO, classes: Sequence[str], answers: Answers, width: int) -> None:
-    """Write aligned columns: path, class, its probability.
+def table(out: TextIO, classes: Sequence[str], predictions: Predictions, width: int) -> None:
+    """Write aligned columns: path, predicted class, its probability.
 
     Args:
-        out: Where to.
-        classes: Names of the probabilities.
-        answers: What was found.
-        width: Of the longest path.
+        out: The open text file.
+        classes: Class names, in the order of the probabilities.
+        predictions: The predictions, written as they arrive.
+        width: Length of the longest path, in characters.
+
+    >>> import sys
+    >>> import numpy as np
+    >>> table(sys.stdout, ("cat", "dog"), [("a.jpg", np.array([0.1, 0.9]))], width=5)
+    path   class  probability
+    a.jpg  dog    0.9000
     """
-    wide = max(map(len, (*classes, "class")))
-    heading = f"{'path':<{width}}  {'class':<{wide}}  probability\n"
+    class_width = max(map(len, (*classes, "class")))
+    heading = f"{'path':<{width}}  {'class':<{class_width}}  probability\n"
     rows = (
-        f"{path:<{width}}  {classes[int(row.argmax())]:<{wide}}  {row.max():.4f}\n"
-        for path, row in answers
+        f"{path:<{width}}  {classes[int(row.argmax())]:<{class_width}}  {row.max():.4f}\n"
+        for path, row in predictions
     )
     out.writelines(chain([heading], rows))
 
 
-def as_csv(out: TextIO, classes: Sequence[str], answers: Answers, width: int = 0) -> None:
-    """Write CSV: path, class, its probability, one column per class."""
+def as_csv(out: TextIO, classes: Sequence[str], predictions: Predictions, width: int = 0) -> None:
+    """Write CSV: path, predicted class, its probability, one column per class.
+
+    Args:
+        out: The open text file.
+        classes: Class names, in the order of the probabilities.
+        predictions: The predictions, written as they arrive.
+        width: Ignored; all writers take it.
+
+    >>> import sys
+    >>> import numpy as np
+    >>> as_csv(sys.stdout, ("cat", "dog"), [("a.jpg", np.array([0.25, 0.75]))])
+    path,class,probability,cat,dog
+    a.jpg,dog,0.75,0.25,0.75
+    """
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("path", "class", "probability", *classes))
-    for path, row in answers:
-        shown = [f"{value:.9g}" for value in row]  # nine digits hold a float32 exactly
+    for path, row in predictions:
+        shown = [f"{value:.9g}" for value in row]  # nine digits represent a float32 exactly
         best = int(row.argmax())
         writer.writerow((path, classes[best], shown[best], *shown))
 
 
-def as_json(out: TextIO, classes: Sequence[str], answers: Answers, width: int = 0) -> None:
-    """Write a JSON list of objects: path, class, its probability, probabilities by class."""
+def as_json(out: TextIO, classes: Sequence[str], predictions: Predictions, width: int = 0) -> None:
+    """Write a JSON list of objects: path, predicted class, its probability, all probabilities.
+
+    Args:
+        out: The open text file.
+        classes: Class names, in the order of the probabilities.
+        predictions: The predictions, written as they arrive. NaN becomes ``null``.
+        width: Ignored; all writers take it.
+    """
     out.write("[")
-    out.writelines(_objects(classes, answers))
+    out.writelines(_objects(classes, predictions))
     out.write("\n]\n")
 
 
-def _objects(classes: Sequence[str], answers: Answers) -> Iterator[str]:
-    before = "\n"
-    for path, row in answers:
+FORMATS: dict[str, Callable[..., None]] = {"table": table, "csv": as_csv, "json": as_json}
+"""The writers by the name of their format."""
+
+
+def _objects(classes: Sequence[str], predictions: Predictions) -> Iterator[str]:
+    separator = "\n"
+    for path, row in predictions:
         values = [_number(value) for value in row]
         best = int(row.argmax())
         found = {
@@ -62,13 +92,10 @@ def _objects(classes: Sequence[str], answers: Answers) -> Iterator[str]:
             "probability": values[best],
             "probabilities": dict(zip(classes, values, strict=True)),
         }
-        yield before + json.dumps(found)
-        before = ",\n"
+        yield separator + json.dumps(found)
+        separator = ",\n"
 
 
 def _number(value: np.floating) -> float | None:
-    """Return a float32 as JSON shows it; JSON has no NaN."""
+    """Return a float32 as JSON writes it; JSON has no NaN."""
     return float(f"{value:.9g}") if math.isfinite(value) else None
-
-
-FORMATS: dict[str, Callable[..., None]] = {"table": table, "csv": as_csv, "json": as_json}

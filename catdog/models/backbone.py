@@ -11,17 +11,21 @@ from catdog.errors import CatdogError, ConfigError
 from catdog.models.pretrained import Weights, load
 
 SYMMETRIC = (1 / 127.5, -1.0)
-IDENTITY = (1.0, 0.0)  # these networks scale inside
+"""(scale, offset) of networks whose input is -1..1."""
+
+IDENTITY = (1.0, 0.0)
+"""(scale, offset) of networks that scale pixel values 0..255 themselves."""
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A built network without its top.
+    """A network without its top, with weights.
 
     Attributes:
-        name: Its config name.
-        model: (N, S, S, 3) float32 scaled photos to (N, h, w, channels) features; frozen.
-        scaling: (scale, offset) from 0..255 to what ``model`` expects.
+        name: Its name in the configuration.
+        model: Frozen model from (N, S, S, 3) float32 scaled photos to (N, h, w, channels) feature
+            maps.
+        scaling: (scale, offset) that map pixel values 0..255 to the model's input.
     """
 
     name: str
@@ -30,7 +34,7 @@ class Backbone:
 
     @property
     def weights_hash(self) -> str:
-        """SHA-256 over names, shapes and values of all weights, whatever file they came from."""
+        """SHA-256 of the names, shapes and values of all weights, as hexadecimal digits."""
         digest = hashlib.sha256()
         for variable in self.model.weights:
             value = variable.numpy()
@@ -40,18 +44,27 @@ class Backbone:
 
 
 def build(name: str, *, image_size: int, alpha: float, weights: Weights, seed: int) -> Backbone:
-    """Build a keras.applications network and put its weights in.
+    """Build a network of keras.applications and load its weights.
 
     Args:
         name: ``mobilenet_v2``, ``mobilenet_v3_small``, ``mobilenet_v3_large``,
             ``efficientnet_v2_b0`` or ``resnet50_v2``.
         image_size: Side of the square input, in pixels.
-        alpha: Width multiplier of the MobileNets.
-        weights: From ``weights.resolve``.
-        seed: Seed of random weights; only matters with ``backbone.weights=none``.
+        alpha: Width multiplier of the MobileNets; other networks ignore it.
+        weights: The result of ``pretrained.resolve``.
+        seed: Seed of random weights, for ``backbone.weights=none``.
+
+    Returns:
+        The network without its top, frozen.
 
     Raises:
-        ConfigError: the network cannot be built at this width or size, or the weights do not fit.
+        ConfigError: the network cannot be built with this width or size, or the weights do not
+            fit.
+
+    >>> none = Weights("none", "", None, "")
+    >>> built = build("mobilenet_v2", image_size=32, alpha=0.35, weights=none, seed=0)
+    >>> built.model.output_shape
+    (None, 1, 1, 1280)
     """
     applications = keras.applications
     maker, scaling, options = {
@@ -73,13 +86,17 @@ def build(name: str, *, image_size: int, alpha: float, weights: Weights, seed: i
 
 
 def prefix(backbone: Backbone, *, pooling: str, cut: str | None = None) -> keras.Model:
-    """Return the frozen part: photos to what the store keeps.
+    """Return the frozen part of a backbone, whose output the feature store keeps.
 
     Args:
         backbone: The built network.
-        pooling: What the head wants of the last feature map: ``avg`` or ``flatten``. A cut
-            prefix keeps the map of the cut, and the suffix pools.
-        cut: Name of the last frozen layer; null freezes the whole network.
+        pooling: ``avg`` or ``flatten``, applied to the last feature map. The prefix of a cut
+            network is not pooled; its suffix is.
+        cut: Name of the last frozen layer; None freezes the whole network.
+
+    Returns:
+        A model from (N, S, S, 3) float32 to (N, d) features, or to (N, h, w, channels) feature
+        maps if there is a cut. It shares its layers with the backbone.
     """
     model = backbone.model
     if cut is not None:
@@ -87,24 +104,29 @@ def prefix(backbone: Backbone, *, pooling: str, cut: str | None = None) -> keras
     return keras.Model(model.input, pool(model.output, pooling), name="prefix")
 
 
-def boundary(backbone: Backbone, block: str) -> str:
-    """Return the layer before a block: all that comes later sees nothing but its output.
+def layer_before(backbone: Backbone, block: str) -> str:
+    """Find the layer where a network can be cut so that the suffix starts with a block.
+
+    All later layers depend on earlier ones only through this layer's output.
 
     Args:
         backbone: The built network.
-        block: One of ``blocks.BLOCKS``.
+        block: Name of the first unfrozen block, one of ``settings.blocks.BLOCKS``.
+
+    Returns:
+        The layer's name.
 
     Raises:
-        CatdogError: this Keras builds the network otherwise.
+        CatdogError: the installed Keras builds the network differently, and it has no such layer.
     """
-    steps = backbone.model.operations
-    makers = {id(step.output): place for place, step in enumerate(steps)}
+    layers = backbone.model.operations
+    makers = {id(layer.output): place for place, layer in enumerate(layers)}
     edges = [
         (makers[id(tensor)], place)
-        for place, step in enumerate(steps)
-        for tensor in (step.input if isinstance(step.input, list) else [step.input])
+        for place, layer in enumerate(layers)
+        for tensor in (layer.input if isinstance(layer.input, list) else [layer.input])
     ]
-    names = [step.name for step in steps]
+    names = [layer.name for layer in layers]
     first = next((i for i, name in enumerate(names) if f"{name}_".startswith(f"{block}_")), 0)
     before = max((source for source, place in edges if place == first), default=0)
     if not first or any(source < before < place for source, place in edges):
@@ -113,28 +135,44 @@ def boundary(backbone: Backbone, block: str) -> str:
 
 
 def suffix(backbone: Backbone, *, pooling: str, cut: str) -> keras.Model:
-    """Return the rest of a cut network: the map of layer ``cut`` to pooled features."""
+    """Return the part of a backbone behind a cut.
+
+    Args:
+        backbone: The built network.
+        pooling: ``avg`` or ``flatten``, applied to the last feature map.
+        cut: Name of the prefix's last layer, from ``layer_before``.
+
+    Returns:
+        A model from (N, h, w, channels) feature maps to (N, d) features. It shares its layers with
+        the backbone.
+    """
     model = backbone.model
     start = model.get_layer(cut).output
     return keras.Model(start, pool(model.output, pooling), name="suffix")
 
 
 def unfrozen(suffix: keras.Model) -> keras.Model:
-    """Return a copy of a suffix that can be trained, while the network it is cut from stays.
+    """Return a trainable copy of a suffix; the backbone's own weights stay as they are.
 
-    Batch norms stay frozen, layer by layer: in Keras only that keeps them in inference mode.
-    ``training=False`` given while a graph is built is overridden where the model is called with
-    ``training=True``, and their statistics would be those of small batches.
+    Each batch norm stays frozen, because only that keeps it in inference mode in Keras: an
+    argument ``training=False`` while the graph is built is overridden when the model is called
+    with ``training=True``. In training mode it would use the statistics of small batches.
+
+    Args:
+        suffix: From ``suffix``.
+
+    Returns:
+        A model of the same inputs and outputs with weights of its own.
     """
     copy = keras.models.clone_model(suffix)
     copy.set_weights(suffix.get_weights())
-    for layer in copy.layers:  # the model itself calls itself trainable: setting that is in vain
+    for layer in copy.layers:  # copy.trainable = True would unfreeze the batch norms too
         layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
     return copy
 
 
 def pool(features: keras.KerasTensor, pooling: str) -> keras.KerasTensor:
-    """Pool a feature map over its positions (``avg``), or lay it flat (``flatten``)."""
+    """Average a (N, h, w, channels) feature map over its positions, or flatten it, to (N, d)."""
     if pooling == "avg":
         return keras.layers.GlobalAveragePooling2D(name="pool")(features)
     return keras.layers.Flatten(name="flat")(features)

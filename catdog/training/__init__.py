@@ -1,4 +1,5 @@
-"""Optimizers, schedules, compiled steps, the training loop, the LR range test.
+"""Training: optimizers, learning rate schedules, compiled steps, training loop, LR range test.
 
-Numbers and Keras objects in, a history out; no config, no logger.
+Takes plain numbers, Keras objects and feeds, and returns a history; knows neither configuration
+nor MLflow. Loads TensorFlow.
 """

@@ -1,4 +1,4 @@
-"""The training loop: epochs, early stopping, the best weights."""
+"""The training loop: epochs, early stopping and the weights of the best epoch."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from catdog.features.feeds import Feed
 from catdog.training.steps import Steps
 
 METRICS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "lr")
+"""The metrics of every epoch."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a training gave.
+    """The result of a training.
 
     Attributes:
-        history: Each of ``METRICS`` by epoch.
-        best_epoch: The epoch (from 1) whose weights the model now has; ties go to the earlier.
-        stopped_early: Whether patience ran out, in any stage.
-        pruned: Whether ``on_epoch`` ended it.
-        first_stage: Epochs of the stage before, if this is the second; else 0.
+        history: The values of each metric in ``METRICS``, one per epoch.
+        best_epoch: The epoch (from 1) whose weights the model has now; the earliest of equally
+            good ones.
+        stopped_early: Whether patience ended a stage.
+        pruned: Whether ``on_epoch`` ended the training.
+        first_stage: Number of epochs of the previous stage; 0 if there was none.
     """
 
     history: dict[str, list[float]]
@@ -34,27 +36,23 @@ class Fitted:
     first_stage: int = 0
 
     def at_best(self, metric: str) -> float:
-        """Return a metric of the best epoch."""
+        """Return the value of a metric in the best epoch."""
         return self.history[metric][self.best_epoch - 1]
 
 
 @dataclass(frozen=True)
 class Plateau:
-    """Multiply the rate by ``factor`` after ``patience`` epochs without improvement.
+    """Lower the learning rate when the metric stops improving, like Keras' ReduceLROnPlateau.
 
-    As Keras' ReduceLROnPlateau; the rate never falls below ``least``.
+    Attributes:
+        factor: The learning rate is multiplied by it, in (0, 1).
+        patience: Epochs without improvement before that, at least 1.
+        min_lr: The learning rate does not fall below it.
     """
 
     factor: float
     patience: int
-    least: float = 0.0
-
-
-def better(value: float, than: float, monitor: str) -> bool:
-    """Tell whether a value of ``monitor`` is strictly better; NaN never is."""
-    if math.isnan(than):
-        return not math.isnan(value)
-    return value > than if monitor.endswith("accuracy") else value < than
+    min_lr: float = 0.0
 
 
 def fit(
@@ -70,58 +68,94 @@ def fit(
     on_epoch: Callable[[int, dict[str, float]], bool] = lambda epoch, metrics: False,
     after: Fitted | None = None,
 ) -> Fitted:
-    """Train, and leave the model with the weights of its best epoch.
+    """Train a model and give it the weights of its best epoch.
+
+    With a moving average of the weights (``Steps(ema=...)``) the averaged weights are the ones
+    that are validated and kept.
 
     Args:
         steps: The compiled model and optimizer.
         train: Training photos.
         val: Validation photos.
-        epochs: Most epochs, at least 1.
+        epochs: Largest number of epochs, at least 1.
         rng: Draws the order of the photos and their views.
-        monitor: ``val/loss`` or ``val/accuracy``; best epoch, patience and plateau follow it.
-        patience: Stop after this many epochs without improvement; null never stops early.
-        plateau: Lower the learning rate when stuck; null leaves it to the schedule.
-        on_epoch: Hears of each epoch (from 1) and its metrics; true gives the training up.
-        after: The stage that came before. The history goes on, epochs are counted on, and weights
-            are kept only if they beat its best: if none do, the model has those it came with.
-            Patience and plateau look at this stage alone.
+        monitor: ``val/loss`` or ``val/accuracy``, which decides on the best epoch, early stopping
+            and plateau.
+        patience: Stop after this many epochs without improvement, at least 1; None never stops
+            early.
+        plateau: How to lower the learning rate after epochs without improvement; None leaves it
+            to the schedule.
+        on_epoch: Receives the number of each epoch (from 1) and its metrics; returns True to prune
+            the training.
+        after: The result of a previous stage with the same model. Its history is continued, and
+            the model keeps its weights unless an epoch of this stage is better. Patience and
+            plateau count the epochs of this stage only.
 
     Returns:
-        The history and the best epoch. A training whose every epoch is NaN keeps its first.
+        The history and the best epoch; the first epoch if the metric is NaN in all of them.
     """
     history = {name: list(after.history[name]) if after else [] for name in METRICS}
     ran = len(history["lr"])
-    kept, best_epoch = (after.at_best(monitor), after.best_epoch) if after else (math.nan, 0)
+    best, stage_best = _Best(monitor, after), _Best(monitor)
     best_weights = steps.model.get_weights() if after else None
-    best, stuck, stopped, pruned = math.nan, 0, False, False
+    stopped = pruned = False
     for epoch in range(ran + 1, ran + epochs + 1):
-        metrics = _epoch(steps, train, rng)
+        metrics = _train_epoch(steps, train, rng)
         steps.swap_averages()
         metrics["val/loss"], metrics["val/accuracy"] = steps.evaluate(val)
         metrics["lr"] = learning_rate(steps.optimizer)
-        if better(metrics[monitor], kept, monitor) or best_weights is None:
-            kept, best_epoch = metrics[monitor], epoch
+        if best.update(epoch, metrics[monitor]):
             best_weights = steps.model.get_weights()
-        if better(metrics[monitor], best, monitor) or epoch == ran + 1:
-            best, stuck = metrics[monitor], 0
-        else:
-            stuck += 1
+        stage_best.update(epoch, metrics[monitor])
         steps.swap_averages()
         for name in METRICS:
             history[name].append(metrics[name])
         pruned = on_epoch(epoch, metrics)
-        if plateau and stuck and stuck % plateau.patience == 0:
-            lower = max(metrics["lr"] * plateau.factor, plateau.least)
+        wait = epoch - stage_best.epoch  # epochs without improvement
+        if plateau and wait and wait % plateau.patience == 0:
+            lower = max(metrics["lr"] * plateau.factor, plateau.min_lr)
             steps.optimizer.learning_rate = lower
-        stopped = patience is not None and stuck >= patience and epoch < ran + epochs
+        stopped = patience is not None and wait >= patience and epoch < ran + epochs
         if stopped or pruned:
             break
     steps.model.set_weights(best_weights)
     early = stopped or (after is not None and after.stopped_early)
-    return Fitted(history, best_epoch, early, pruned, first_stage=ran)
+    return Fitted(history, best.epoch, early, pruned, first_stage=ran)
 
 
-def _epoch(steps: Steps, train: Feed, rng: np.random.Generator) -> dict[str, float]:
+class _Best:
+    """The best epoch so far and its value; of a previous stage to begin with, if there is one."""
+
+    def __init__(self, monitor: str, previous: Fitted | None = None) -> None:
+        self._monitor = monitor
+        self.epoch = previous.best_epoch if previous else 0
+        self._value = previous.at_best(monitor) if previous else math.nan
+
+    def update(self, epoch: int, value: float) -> bool:
+        """Return whether an epoch is the first or the best so far."""
+        improved = not self.epoch or is_better(value, self._value, self._monitor)
+        if improved:
+            self.epoch, self._value = epoch, value
+        return improved
+
+
+def is_better(value: float, than: float, monitor: str) -> bool:
+    """Return whether a value of a metric is strictly better than another one.
+
+    Args:
+        value: The new value; NaN is never better.
+        than: The old value; any number is better than NaN.
+        monitor: Name of the metric; larger is better if it ends with ``accuracy``, else smaller.
+
+    >>> is_better(0.9, 0.8, "val/accuracy"), is_better(0.9, 0.8, "val/loss")
+    (True, False)
+    """
+    if math.isnan(than):
+        return not math.isnan(value)
+    return value > than if monitor.endswith("accuracy") else value < than
+
+
+def _train_epoch(steps: Steps, train: Feed, rng: np.random.Generator) -> dict[str, float]:
     loss = correct = 0.0
     for chunk in train.epoch(rng, steps.batch_size):
         chunk_loss, chunk_correct = steps.train(chunk)
@@ -133,5 +167,5 @@ def _epoch(steps: Steps, train: Feed, rng: np.random.Generator) -> dict[str, flo
 
 
 def learning_rate(optimizer: keras.optimizers.Optimizer) -> float:
-    """Return the rate of the next step, also of a scheduled or loss-scaling optimizer."""
+    """Return the learning rate of the next step, also for schedules and loss scaling."""
     return float(keras.ops.convert_to_numpy(optimizer.learning_rate))

@@ -1,22 +1,29 @@
-"""LR range test (Smith 2017, "Cyclical learning rates"): loss against a growing learning rate.
+"""LR range test: the loss of short training steps while the learning rate grows [1].
 
-The rate grows by a constant factor per batch from ``min_lr`` to ``max_lr``. With l_i the loss of
-batch i, before its step, the smoothed loss is the bias-corrected moving average
+The learning rate grows by a constant factor per batch from ``min_lr`` to ``max_lr``. With l_i the
+loss of batch i before its step, the smoothed loss is the bias-corrected moving average [2]
 
     s_i = (1 - b) * sum_j b^(i - j) * l_j / (1 - b^(i + 1)),   b = 0.9,
 
-and the test stops when s_i passes 4 times the lowest s so far, or is not finite. Suggestions:
+and the test stops when s_i exceeds 4 times the lowest s so far, or is not finite. It suggests
 
-    minimum   a tenth of the rate where s is lowest
-    steep     the rate in the middle of the tenth of the steps over which s falls most, the
-              first tenth left out
-    valley    half way down the longest fall of s, as fastai has it: the longest decreasing
-              subsequence of s says where the fall ends and, by its length, where it starts (not
-              by its first element, which noise puts far to the left): the robust one
+    minimum   a tenth of the learning rate where s is lowest
+    steep     the learning rate in the middle of the tenth of the steps over which s falls most,
+              without the first tenth of the steps
+    valley    the learning rate half way down the longest fall of s, as in fastai [3]. The longest
+              decreasing subsequence of s gives the end of the fall and its length. The fall does
+              not start at the subsequence's first element, which noise moves far to the left, but
+              its length before the end. This is the suggestion that noise disturbs least.
 
-Steps are taken on the model itself with an optimizer that is thrown away; afterwards every
-variable of the model, seed generators included, is what it was, and the order of the data comes
-from a generator of the test's own. Training that follows is bit for bit what it would have been.
+The steps train the model itself with an optimizer that is thrown away. Afterwards every variable
+of the model, including seed generators, is restored. The order of the photos comes from a random
+generator of the test's own. So the training that follows is the same, bit for bit, as without it.
+
+References:
+    [1] Smith 2017, "Cyclical learning rates for training neural networks",
+        https://arxiv.org/abs/1506.01186
+    [2] Kingma & Ba 2015, "Adam", https://arxiv.org/abs/1412.6980, section 3 (bias correction)
+    [3] https://docs.fast.ai/callback.schedule.html#valley
 """
 
 from __future__ import annotations
@@ -36,17 +43,20 @@ from catdog.features.feeds import Feed
 from catdog.training.steps import Steps
 
 SMOOTHING = 0.9
+"""Decay b of the moving average."""
+
 DIVERGED = 4.0
+"""The test stops when the smoothed loss exceeds this multiple of the lowest so far."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """What the test measured.
+    """The result of an LR range test of n steps.
 
     Attributes:
-        lr: (n,) learning rates, growing.
-        loss: (n,) loss of the batch at that rate.
-        smooth: (n,) its bias-corrected moving average.
+        lr: (n,) float64, increasing learning rates.
+        loss: (n,) float64, the loss of each batch before its step.
+        smooth: (n,) float64, the smoothed losses.
         diverged: Whether the test stopped before its last step.
     """
 
@@ -57,11 +67,11 @@ class Curve:
 
     @property
     def suggestions(self) -> dict[str, float]:
-        """The three suggested rates; NaN where the curve has too few finite points."""
+        """The learning rates that ``suggest`` returns for this curve."""
         return suggest(self.lr, self.smooth)
 
     def write_csv(self, path: Path) -> None:
-        """Write columns lr, loss, smooth_loss."""
+        """Write the curve as CSV with columns ``lr``, ``loss`` and ``smooth_loss``."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("lr", "loss", "smooth_loss"))
@@ -79,21 +89,24 @@ def run(
     rng: np.random.Generator,
     on_step: Callable[[], None] = lambda: None,
 ) -> Curve:
-    """Measure the curve and leave the model as it was.
+    """Run the LR range test and leave the model as it was.
 
     Args:
-        steps: The model with a throw-away optimizer of constant rate.
-        train: Training photos; taken again from the start when they run out.
-        min_lr: First learning rate.
-        max_lr: Last learning rate.
+        steps: The model with an optimizer of constant learning rate, not used afterwards.
+        train: Training photos; a new epoch starts when they run out.
+        min_lr: First learning rate, greater than 0.
+        max_lr: Last learning rate, greater than ``min_lr``.
         count: Number of batches, at least 2.
-        rng: Draws the order of the photos.
+        rng: Draws the order of the photos and their views.
         on_step: Called after every batch.
+
+    Returns:
+        The curve, up to the step where the loss diverged.
     """
-    kept = [variable.numpy() for variable in steps.model.variables]
+    saved = [variable.numpy() for variable in steps.model.variables]
     rates = np.geomspace(min_lr, max_lr, count)
     losses: list[float] = []
-    average, lowest = Average(), math.inf
+    average, lowest = _MovingAverage(), math.inf
     inner = getattr(steps.optimizer, "inner_optimizer", steps.optimizer)
     step = tf.function(
         lambda features, labels: steps.step(features, labels)[0], reduce_retracing=True
@@ -110,10 +123,57 @@ def run(
             if not math.isfinite(losses[-1]) or current > DIVERGED * lowest:
                 break
     finally:
-        for variable, value in zip(steps.model.variables, kept, strict=True):
+        for variable, value in zip(steps.model.variables, saved, strict=True):
             variable.assign(value)
     loss = np.array(losses)
     return Curve(rates[: len(loss)], loss, smooth(loss), len(loss) < count)
+
+
+def smooth(loss: np.ndarray) -> np.ndarray:
+    """Compute the bias-corrected exponential moving average of losses; see the module.
+
+    Args:
+        loss: (n,) losses.
+
+    Returns:
+        (n,) float64.
+
+    >>> smooth(np.array([1.0, 1.0, 2.0])).round(3).tolist()
+    [1.0, 1.0, 1.369]
+    """
+    average = _MovingAverage()
+    return np.array([average.add(value) for value in loss])
+
+
+def suggest(lr: np.ndarray, curve: np.ndarray) -> dict[str, float]:
+    """Suggest learning rates by three rules; see the module.
+
+    Args:
+        lr: (n,) increasing learning rates.
+        curve: (n,) smoothed losses; points that are not finite are left out.
+
+    Returns:
+        Learning rates by rule: ``valley``, ``steep`` and ``minimum``; NaN if fewer than five
+        points are finite.
+
+    >>> lr = np.geomspace(1e-6, 1.0, 7)
+    >>> found = suggest(lr, np.array([1.0, 0.9, 0.7, 0.4, 0.2, 0.3, 2.0]))
+    >>> {rule: f"{rate:.0e}" for rule, rate in found.items()}
+    {'valley': '1e-04', 'steep': '1e-04', 'minimum': '1e-03'}
+    """
+    finite = np.isfinite(curve)
+    lr, curve = lr[finite], curve[finite]
+    if len(lr) < 5:
+        return {"valley": math.nan, "steep": math.nan, "minimum": math.nan}
+    lowest = int(np.argmin(curve))
+    width = max(1, len(curve) // 10)  # the difference of neighbours is mostly noise
+    fall = curve[2 * width :] - curve[width:-width]  # the first averages have few losses
+    start, end = _longest_fall(curve)
+    return {
+        "valley": float(lr[(start + end) // 2]),
+        "steep": float(lr[int(np.argmin(fall)) + width + width // 2]),
+        "minimum": float(lr[lowest] / 10),
+    }
 
 
 def _batches(
@@ -126,44 +186,21 @@ def _batches(
                 yield tf.gather(chunk.features, batch), tf.gather(chunk.labels, batch)
 
 
-class Average:
-    """The bias-corrected exponential moving average, value by value."""
+class _MovingAverage:
+    """A bias-corrected exponential moving average."""
 
     def __init__(self) -> None:
         self._mean, self._count = 0.0, 0
 
     def add(self, value: float) -> float:
-        """Take in a value and return the average."""
+        """Add a value and return the average so far."""
         self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * value
         self._count += 1
         return self._mean / (1 - SMOOTHING**self._count)
 
 
-def smooth(loss: np.ndarray) -> np.ndarray:
-    """Return the bias-corrected exponential moving average of (n,) losses."""
-    average = Average()
-    return np.array([average.add(value) for value in loss])
-
-
-def suggest(lr: np.ndarray, curve: np.ndarray) -> dict[str, float]:
-    """Return ``valley``, ``steep`` and ``minimum`` of a smoothed curve; see the module."""
-    finite = np.isfinite(curve)
-    lr, curve = lr[finite], curve[finite]
-    if len(lr) < 5:
-        return {"valley": math.nan, "steep": math.nan, "minimum": math.nan}
-    lowest = int(np.argmin(curve))
-    width = max(1, len(curve) // 10)  # neighbouring points differ by noise, mostly
-    fall = curve[2 * width :] - curve[width:-width]  # the first tenth is averaged over too few
-    start, end = _longest_fall(curve)
-    return {
-        "valley": float(lr[(start + end) // 2]),
-        "steep": float(lr[int(np.argmin(fall)) + width + width // 2]),
-        "minimum": float(lr[lowest] / 10),
-    }
-
-
 def _longest_fall(curve: np.ndarray) -> tuple[int, int]:
-    """Return first and last index of the longest fall; see the module."""
+    """Return the first and last index of the curve's longest fall; see the module."""
     length = np.ones(len(curve), int)
     for i in range(1, len(curve)):
         length[i] += length[:i][curve[:i] > curve[i]].max(initial=0)

@@ -1,8 +1,8 @@
-"""The compiled steps that training, validation and the LR range test share.
+"""Compiled steps of training, validation and the LR range test.
 
-``Model.fit`` spends most of a head's training outside the arithmetic; here a chunk of an epoch is
-one call of a ``tf.function`` that gathers, casts, differentiates and applies. Keras' models,
-losses, schedules and optimizers are used as they are.
+``Model.fit`` spends most of the time of a small head on overhead. Here one call of a
+``tf.function`` trains on a whole chunk of an epoch. Models, losses, schedules and optimizers are
+those of Keras, unchanged.
 """
 
 from __future__ import annotations
@@ -16,18 +16,30 @@ import tensorflow as tf
 from catdog.features.feeds import Chunk, Feed
 
 EVALUATION_ROWS = 256
+"""Rows per batch of an evaluation."""
 
 
 class Steps:
     """Compiled training and evaluation of one model with one optimizer.
 
     Args:
-        model: Features to logits.
-        optimizer: A Keras optimizer; built here.
-        batch_size: Rows per step.
-        label_smoothing: In [0, 1); of the training loss only.
-        class_weights: Weight of each class in the training loss; null weighs all alike.
-        ema: Decay of a moving average of the weights, in (0, 1); null keeps none.
+        model: Model from features to (N, classes) logits.
+        optimizer: A Keras optimizer that is not built yet.
+        batch_size: Rows per training step, at least 1.
+        label_smoothing: In [0, 1); for the training loss only.
+        class_weights: (classes,) weights in the training loss; None weighs all classes equally.
+        ema: Decay of an exponential moving average of the weights, in (0, 1), updated after every
+            step [1]; None keeps no average.
+
+    References:
+        [1] Polyak & Juditsky 1992, "Acceleration of stochastic approximation by averaging".
+
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> steps = Steps(model, keras.optimizers.SGD(0.1), batch_size=2)
+    >>> chunk = Chunk(tf.zeros((3, 4)), tf.constant([0, 1, 0]), np.array([2, 0, 1], np.int32))
+    >>> loss, correct = steps.train(chunk)
+    >>> float(correct)
+    2.0
     """
 
     def __init__(
@@ -55,7 +67,12 @@ class Steps:
         self._evaluate = tf.function(self._evaluate_rows, reduce_retracing=True)
 
     def train(self, chunk: Chunk) -> tuple[tf.Tensor, tf.Tensor]:
-        """Train on a chunk in its order; return (summed loss, number of correct rows)."""
+        """Train on a chunk, in its order.
+
+        Returns:
+            Sum of the rows' losses and number of correctly classified rows, scalar float32 each;
+            both are computed before the step that the row is part of.
+        """
         return self._train(chunk.features, chunk.labels, tf.constant(chunk.order))
 
     def _train_rows(
@@ -73,7 +90,15 @@ class Steps:
         return loss, correct
 
     def step(self, features: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Take one optimizer step; return (mean loss of the batch before it, logits)."""
+        """Take one optimizer step.
+
+        Args:
+            features: (N, *shape), any float dtype.
+            labels: (N,) int32 class indices.
+
+        Returns:
+            Mean loss of the batch and its (N, classes) logits, both from before the step.
+        """
         variables = self.model.trainable_variables
         target = tf.one_hot(labels, self._classes)
         with tf.GradientTape() as tape:
@@ -88,7 +113,11 @@ class Steps:
         return loss, logits
 
     def evaluate(self, feed: Feed) -> tuple[float, float]:
-        """Return (cross-entropy, accuracy) over all photos of a feed; views are averaged."""
+        """Compute cross-entropy and accuracy over all photos of a feed.
+
+        The probabilities of a photo's views are averaged. Label smoothing and class weights do
+        not apply.
+        """
         parts = [self._evaluate(features, labels) for features, labels in feed.ordered()]
         loss, correct = (sum(float(part[i]) for part in parts) for i in (0, 1))
         return loss / feed.photos, correct / feed.photos
@@ -106,22 +135,26 @@ class Steps:
         return loss, correct
 
     def swap_averages(self) -> None:
-        """Exchange the weights and their moving average, if one is kept."""
+        """Exchange the weights and their moving average, if there is one."""
         for average, variable in zip(self._averages, self.model.trainable_variables, strict=False):
-            raw = tf.identity(variable.value)
+            current = tf.identity(variable.value)
             variable.assign(average)
-            average.assign(raw)
+            average.assign(current)
 
 
 def log_probabilities(model: keras.Model, features: tf.Tensor) -> tf.Tensor:
-    """Return the log of the mean probability over views.
+    """Compute the logarithm of each photo's class probabilities, averaged over its views.
 
     Args:
-        model: Features to logits.
+        model: Model from features to (n, classes) logits.
         features: (views, n, *shape), any float dtype.
 
     Returns:
         (n, classes) float32.
+
+    >>> identity = keras.Sequential([keras.Input((2,)), keras.layers.Activation("linear")])
+    >>> tf.exp(log_probabilities(identity, tf.zeros((2, 1, 2)))).numpy().tolist()
+    [[0.5, 0.5]]
     """
     views = features.shape[0]
     logs = [
@@ -132,18 +165,37 @@ def log_probabilities(model: keras.Model, features: tf.Tensor) -> tf.Tensor:
 
 
 def count_correct(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Count rows of (n, classes) scores whose largest is the label's."""
+    """Count the photos whose highest score is that of their label.
+
+    Args:
+        scores: (n, classes) logits or probabilities.
+        labels: (n,) int32 class indices.
+
+    Returns:
+        Scalar float32.
+
+    >>> float(count_correct(tf.constant([[0.9, 0.1], [0.8, 0.2]]), tf.constant([0, 1])))
+    1.0
+    """
     hits = tf.equal(tf.argmax(scores, 1, output_type=tf.int32), labels)
     return tf.reduce_sum(tf.cast(hits, tf.float32))
 
 
 def predict(model: keras.Model, feed: Feed) -> np.ndarray:
-    """Return (n, classes) float32 probabilities of a feed's photos in order, views averaged."""
+    """Compute the class probabilities of a feed's photos, averaged over their views.
+
+    Args:
+        model: Model from features to (n, classes) logits.
+        feed: The photos.
+
+    Returns:
+        (n, classes) float32, in the feed's order.
+    """
     compute = tf.function(lambda x: tf.exp(log_probabilities(model, x)), reduce_retracing=True)
     parts = []
     for features, _ in feed.ordered():
         step = max(1, 2**24 // int(np.prod(feed.shape)))  # at most 64 MiB of float32 at once
-        if len(feed.shape) > 1:  # a map has more behind it: the rest of the network
+        if len(feed.shape) > 1:  # a feature map still has to pass the network's suffix
             step = min(step, EVALUATION_ROWS)
         for start in range(0, features.shape[1], step):
             parts.append(compute(features[:, start : start + step]).numpy())

@@ -334,11 +334,11 @@ def save_zip(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: path.write_text("hello"), "model.keras: no Keras model"),
-        (lambda path: path.touch(), "model.keras: no Keras model"),
+        (lambda path: path.write_text("hello"), "model.keras: not a Keras model"),
+        (lambda path: path.touch(), "model.keras: not a Keras model"),
         (save_zip, "model.keras: Keras cannot load it"),
-        (save_lambda, "brings code along (such as a Lambda layer), which was not run"),
-        (save_other, "a Keras model, but none of catdog's"),
+        (save_lambda, "contains code (such as a Lambda layer), which was not run"),
+        (save_other, "this Keras model was not saved by catdog"),
     ],
     ids=["text", "empty", "zip", "lambda", "another model"],
 )
@@ -361,7 +361,7 @@ def test_too_many_class_names_are_refused(first: Run, lab: Lab, run: Callable[..
     said = run(lab.photos / "cat/1.jpg", *words)
     assert said.status == 1
     assert "--classes=a,b,c: " in said.err
-    assert "tells 2 classes apart" in said.err
+    assert "has 2 classes" in said.err
 
 
 # === what cannot be answered ===
@@ -432,7 +432,7 @@ def test_a_photo_that_goes_away_meanwhile_costs_only_itself(
     for number in range(12):
         files.append((str(tmp_path / f"{number}.jpg"), str(number)))
         shutil.copy(lab.photos / f"cat/{number}.jpg", files[-1][0])
-    checked = classifier.photos.check
+    checked = classifier.scan.check
 
     def check(path: str, place: Path) -> Any:
         verdict = checked(path, place)
@@ -442,21 +442,21 @@ def test_a_photo_that_goes_away_meanwhile_costs_only_itself(
 
     with contextlib.ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(classifier.photos, "check", check)
-        answers = list(
-            model.answers(
+        patch.setattr(classifier.scan, "check", check)
+        predictions = list(
+            model.predictions(
                 files, views=1, batch_size=4, scratch=tmp_path / "scratch",
                 on_bad=lambda name, problem: bad.append((name, problem)),
             )
         )  # fmt: skip
-    read = [photo.path for some, _ in answers for photo in some]
+    read = [photo.path for some, _ in predictions for photo in some]
     assert read == [str(n) for n in range(12) if n not in (5, 9)]
     assert [name for name, _ in bad] == ["5", "9"]
-    assert all("went away or changed" in problem for _, problem in bad)
+    assert all("was removed or changed" in problem for _, problem in bad)
 
 
 @pytest.mark.tensorflow
-def test_many_blocks_give_the_answers_of_one(
+def test_many_blocks_give_the_predictions_of_one(
     first: Run, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from catdog.inference import classifier
@@ -467,10 +467,10 @@ def test_many_blocks_give_the_answers_of_one(
     found = {}
     for block in (512, 2, 1):
         monkeypatch.setattr(classifier, "BLOCK", block)
-        answers = model.answers(
+        predictions = model.predictions(
             files, views=2, batch_size=3, scratch=tmp_path / "scratch", on_bad=pytest.fail
         )
-        some, values = zip(*answers, strict=True)
+        some, values = zip(*predictions, strict=True)
         assert [photo.path for part in some for photo in part] == names
         found[block] = np.concatenate(values)
     assert (found[512] == found[2]).all()

@@ -1,4 +1,4 @@
-"""Runs that are interrupted, killed, or started twice: what they leave, and what comes after."""
+"""Runs that are interrupted, killed or started twice, and what the next run does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from conftest import Ended, Lab, Run, ended, environment, rows_of, succeeded, wait_for
 
 RECORD_BYTES = 36
-"""Of a row in a store's index: a SHA-256 and a CRC-32."""
+"""Size of a record in the index of a feature store: a SHA-256 and a CRC-32."""
 
 
 def indexes(cache: Path) -> list[Path]:
@@ -50,7 +50,7 @@ def test_two_runs_on_an_empty_store_do_the_work_once(pair: Mapping[str, Run], la
 
 @dataclass(frozen=True)
 class Struck:
-    """What two faults left: an interrupted run, and a killed one, its command pasted again."""
+    """An interrupted run, and a killed one with the same command run again."""
 
     interrupted: Ended
     killed_at: int
@@ -102,7 +102,7 @@ def pasted(lab: Lab, command: str) -> subprocess.Popen[str]:
 
 
 def epochs(lab: Lab, name: str) -> int:
-    """How many epochs of a run MLflow has heard of."""
+    """How many epochs of a run are logged to MLflow."""
     place = str(lab.folder / "hydra" / name)
     runs = [run for run in lab.runs() if run.tags.get("hydra.dir", "").rstrip("/") == place]
     return len(runs[0].history("val/loss")) if runs else 0

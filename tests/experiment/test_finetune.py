@@ -1,4 +1,4 @@
-"""Runs of two stages: one training, one history, the better stage's model."""
+"""Runs with fine-tuning: two stages, one history, and the model of the better stage."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TWO = {
 }
 
 SHADE = (242, 243, 245)
-"""The ground of the second stage, half the grid's grey on white."""
+"""Background colour of the second stage: half the grid's grey on white."""
 
 Ask = Callable[..., tuple[Run, Any]]
 
@@ -53,7 +53,7 @@ def predicted(run: Run) -> np.ndarray:
 
 
 def by_the_file(run: Run, lab: Lab, *, mirrored: bool = False) -> tuple[Any, np.ndarray]:
-    """Return best.keras and what it says of the test photos, in a function."""
+    """Return best.keras and its predictions for the test photos, made in a tf.function."""
     import keras
     import tensorflow as tf
 
@@ -73,7 +73,7 @@ def names_of(whole: Any) -> list[str]:
 
 
 def cache(lab: Lab) -> Path:
-    """A store of this file's own: other tests count what is in the lab's."""
+    """The feature store of this file only, because other tests count the rows in the lab's."""
     return lab.folder.parent / "cut-cache"
 
 
@@ -88,7 +88,7 @@ def stamps_of(lab: Lab) -> dict[Path, tuple[int, bytes]]:
 
 
 class Listener:
-    """A watcher that hears epochs, and gives up after some."""
+    """A watcher that records epochs, and prunes the training after some."""
 
     def __init__(self, most: int) -> None:
         from catdog.progress import Watcher
@@ -179,7 +179,7 @@ def test_both_flips_with_views_a_schedule_and_averages(ask: Ask, lab: Lab) -> No
 
 
 @pytest.mark.parametrize("most", [1, 3])
-def test_either_stage_may_be_given_up(ask: Ask, most: int) -> None:
+def test_either_stage_may_be_pruned(ask: Ask, most: int) -> None:
     from catdog.experiment import Pruned
 
     listener = Listener(most)
@@ -201,16 +201,16 @@ def test_patience_is_of_each_stage(ask: Ask) -> None:
 def test_what_a_cut_model_saw_can_be_explained(ask: Ask, lab: Lab) -> None:
 
     from catdog.inference.classifier import load
-    from catdog.inference.gradcam import Explainer
+    from catdog.inference.gradcam import GradCAM
 
     run, _ = ask()
     model = load(run.artifacts / "checkpoints/best.keras", ("cat", "dog"))
-    explainer = Explainer(model.model)
-    assert list(explainer.centres) == [31, 63]
+    gradcam = GradCAM(model.model)
+    assert list(gradcam.centres) == [31, 63]
     shown = pixels(next(Path(lab.photos / "cat").glob("*.jpg")))[None]
     for layer in model.layers:
         shown = layer(shown)
-    heat = explainer.heat(shown, np.array([0]))
+    heat = gradcam.heat(shown, np.array([0]))
     assert heat.shape == (1, 2, 2)
     assert 0 <= heat.min() <= heat.max() <= 1
 

@@ -1,4 +1,4 @@
-"""Augmentation: a view is a fact about a photo, not an accident of the moment."""
+"""Augmentation: a view depends only on the photo's seed and the view number."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Photos to batches: read as Pillow shows them, resized as the saved model does."""
+"""Batches: photos are decoded as Pillow decodes them and resized as the saved model does."""
 
 from dataclasses import replace
 

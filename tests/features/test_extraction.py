@@ -1,4 +1,4 @@
-"""The feature store: computed once, by content, whatever happens in between."""
+"""Extraction: each row of the feature store is computed once, whatever interrupts it."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from helpers.networks import NONE, enliven
 
 from catdog.core import use_locks
 from catdog.errors import ConfigError, DataError
-from catdog.features import batches, decode, extraction
+from catdog.features import batches, decode, extraction, extractor
 from catdog.features.extractor import Extractor
 from catdog.models import backbone
 from catdog.progress import Progress
@@ -120,7 +120,7 @@ def test_key_covers_the_extractor(facts):
 @pytest.mark.parametrize(
     ("module", "name", "value"),
     [(tf, "__version__", "9.9"), (keras, "__version__", "9.9"), (decode, "RULE", "other"),
-     (batches, "RESIZE_RULE", "other"), (extraction, "FORMAT", 99)],
+     (extractor, "RESIZE_RULE", "other"), (extractor, "FORMAT", 99)],
 )  # fmt: skip
 def test_key_covers_the_software(monkeypatch, module, name, value):
     before = extraction.key(tiny().recipe("none", 0, 0))

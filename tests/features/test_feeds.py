@@ -1,4 +1,4 @@
-"""Feeds: each photo once per epoch, wherever its features come from."""
+"""Feeds: an epoch has each photo once, wherever its features come from."""
 
 from itertools import pairwise
 
@@ -149,7 +149,7 @@ def test_live_orders_like_the_store(tmp_path, photos, views):
     np.testing.assert_array_equal(np.concatenate([part for _, part in live]), labels)
 
 
-# === DESIGN's reference: the store changes nothing ===
+# === Stored and streamed features give the same predictions ===
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A row that is found is the row that was put: after damage, kills, and beside a writer."""
+"""Store: a row that is found is the row that was written, even after damage or a killed writer."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What several tests are made of: small networks, photos, stored features, trainings."""
+"""Helpers of several tests: small networks, photos, stored features, trainings."""

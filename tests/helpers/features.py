@@ -94,7 +94,7 @@ def slow():
 
 
 def stored(folder, rows, labels):
-    """Put (views, n, *shape) rows on disk, as ``features.ensure`` leaves them."""
+    """Write (views, n, *shape) rows to a store, as ``extraction.ensure`` does."""
     rows, views = np.asarray(rows), []
     hashes = [f"{i:064x}" for i in range(rows.shape[1])]
     for view, own in enumerate(rows):

@@ -15,7 +15,7 @@ def build(name="mobilenet_v2", *, image_size=64, seed=0):
 
 
 def enliven(built):
-    """Give the batch norms of random weights statistics under which the signal survives."""
+    """Set the statistics of batch norms so that random weights do not make features vanish."""
     norms = [x for x in built.model.layers if isinstance(x, keras.layers.BatchNormalization)]
     size = built.model.input_shape[1]
     noise = np.random.default_rng(0).uniform(-1, 1, (24, size, size, 3)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Photos of ramps and noise, and what Pillow shows of them."""
+"""Photos of ramps and noise, and their pixels as Pillow decodes them."""
 
 import hashlib
 from pathlib import Path
@@ -35,6 +35,6 @@ def twelve(folder):
 
 
 def pixels(path: str | Path) -> np.ndarray:
-    """Return a photo as Pillow shows it, upright, (height, width, 3) uint8."""
+    """Return a photo as Pillow decodes it, upright, (height, width, 3) uint8."""
     with Image.open(path) as photo:
         return np.asarray(ImageOps.exif_transpose(photo).convert("RGB"))

@@ -1,4 +1,4 @@
-"""Heads on a few numbers, trained in milliseconds."""
+"""Small heads that train in milliseconds."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Grad-CAM is what its paper says, and its heat lies on the pixels that it is of."""
+"""Grad-CAM: the heat is that of the paper, and it is drawn on the right pixels."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def test_with_pooling_and_a_linear_head_it_is_the_class_activation_map(
 ) -> None:
     import keras
 
-    from catdog.inference.gradcam import Explainer
+    from catdog.inference.gradcam import GradCAM
 
     prefix, head = (classifier.model.get_layer(name) for name in ("prefix", "head"))
     maps = keras.Model(prefix.input, prefix.get_layer("out_relu").output)(resized).numpy()
     weights = head.get_layer("logits").kernel.numpy()
     for label in (0, 1):
-        heat = Explainer(classifier.model).heat(resized, np.full(len(resized), label))
+        heat = GradCAM(classifier.model).heat(resized, np.full(len(resized), label))
         by_hand = np.maximum(maps @ weights[:, label], 0)
         by_hand /= np.maximum(by_hand.max((1, 2), keepdims=True), 1e-12)
         assert by_hand.std() > 0.1, "a vacuous head"
@@ -68,7 +68,7 @@ def test_a_flat_head_has_gradients_of_its_own_at_every_place(resized: Any) -> No
     import keras
 
     from catdog.features import batches
-    from catdog.inference.gradcam import Explainer
+    from catdog.inference.gradcam import GradCAM
     from catdog.models import end_to_end, head
 
     keras.utils.set_random_seed(1)
@@ -95,7 +95,7 @@ def test_a_flat_head_has_gradients_of_its_own_at_every_place(resized: Any) -> No
         slopes[(slice(None), *place)] = (logits(maps + step) - logits(maps - step)) / 2e-2
     by_hand = np.maximum((maps * slopes.mean((1, 2), keepdims=True)).sum(-1), 0)
     by_hand /= np.maximum(by_hand.max((1, 2), keepdims=True), 1e-12)
-    heat = Explainer(whole).heat(pixels, np.full(len(pixels), 2))
+    heat = GradCAM(whole).heat(pixels, np.full(len(pixels), 2))
     assert by_hand.std() > 0.1
     assert np.allclose(heat, by_hand, atol=0.02)
 
@@ -105,7 +105,7 @@ def test_a_prefix_without_a_map_is_refused() -> None:
 
     from catdog.errors import DataError
     from catdog.features import batches
-    from catdog.inference.gradcam import Explainer
+    from catdog.inference.gradcam import GradCAM
     from catdog.models import end_to_end, head
 
     photo = keras.Input((8, 8, 3))
@@ -115,7 +115,7 @@ def test_a_prefix_without_a_map_is_refused() -> None:
         features_dtype="float32",
     )  # fmt: skip
     with pytest.raises(DataError, match="no feature map"):
-        Explainer(whole)
+        GradCAM(whole)
 
 
 # === where the heat lies ===
@@ -146,31 +146,34 @@ def strided(kind: str, size: int, *, gated: bool) -> Any:
 def test_a_cell_is_centred_in_the_pixels_that_reach_it(kind: str, size: int) -> None:
     import tensorflow as tf
 
-    from catdog.inference.gradcam import centres
+    from catdog.inference.gradcam import receptive_field_centres
 
-    found, network = centres(strided(kind, size, gated=True)), strided(kind, size, gated=False)
+    found, network = (
+        receptive_field_centres(strided(kind, size, gated=True)),
+        strided(kind, size, gated=False),
+    )
     assert len(found) == network.output_shape[1]
     noise = tf.random.stateless_uniform((1, size, size, 3), (0, 1))
     for cell in (2, len(found) // 2):
         with tf.GradientTape() as tape:
             tape.watch(noise)
-            answer = tf.reduce_sum(network(noise)[0, cell, cell])
-        touched = np.flatnonzero(np.abs(tape.gradient(answer, noise)[0]).sum((1, 2)))
+            output = tf.reduce_sum(network(noise)[0, cell, cell])
+        touched = np.flatnonzero(np.abs(tape.gradient(output, noise)[0]).sum((1, 2)))
         assert found[cell] == (touched[0] + touched[-1]) / 2
 
 
 def test_mobilenets_cells_lie_half_a_cell_right_of_an_even_spread() -> None:
     import keras
 
-    from catdog.inference.gradcam import centres
+    from catdog.inference.gradcam import receptive_field_centres
 
     def network(size: int) -> keras.Model:
         return keras.applications.MobileNetV2(
             (size, size, 3), alpha=0.35, include_top=False, weights=None
         )
 
-    assert list(centres(network(224))) == [31, 63, 95, 127, 159, 191, 223]
-    assert list(centres(network(225))) == [0, 32, 64, 96, 128, 160, 192, 224]
+    assert list(receptive_field_centres(network(224))) == [31, 63, 95, 127, 159, 191, 223]
+    assert list(receptive_field_centres(network(225))) == [0, 32, 64, 96, 128, 160, 192, 224]
 
 
 @pytest.mark.parametrize("shape", [(100, 200), (200, 100), (120, 120)])

@@ -1,4 +1,4 @@
-"""Backbones: frozen for good, cut without loss, known by their weights."""
+"""Backbones: they stay frozen, a cut loses nothing, and their hash is that of their weights."""
 
 import keras
 import numpy as np
@@ -90,7 +90,7 @@ def test_prefix_and_suffix_make_the_whole(built, photos, cut, pooling):
 
 
 def test_weights_hash_is_the_weights(built):
-    # that it is the same in another process: test_features, where two share one store
+    # test_extraction checks that it is the same in another process
     other, same = build(seed=1), build()
     assert build().weights_hash == same.weights_hash
     assert len({x.weights_hash for x in (built, same, other)}) == 3

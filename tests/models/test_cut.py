@@ -1,4 +1,4 @@
-"""A backbone in two: cut between blocks, stored in between, its end trained as a copy."""
+"""A cut backbone: the prefix's output is stored, and a copy of the suffix is trained."""
 
 import itertools
 
@@ -56,7 +56,7 @@ def noise(built, n=2):
 
 def test_the_names_are_those_of_the_network(built):
     known = blocks.BLOCKS[built.name]
-    cuts = [backbone.boundary(built, block) for block in known]
+    cuts = [backbone.layer_before(built, block) for block in known]
     order = [layer.name for layer in built.model.layers]
     places = [order.index(cut) for cut in cuts]
     assert places == sorted(set(places))
@@ -70,7 +70,7 @@ def test_the_names_are_those_of_the_network(built):
 
 @pytest.mark.parametrize("which", [1, -4, -1])
 def test_the_halves_make_the_whole(built, which):
-    cut = backbone.boundary(built, blocks.BLOCKS[built.name][which])
+    cut = backbone.layer_before(built, blocks.BLOCKS[built.name][which])
     first, rest = (part(built, pooling="avg", cut=cut) for part in
                    (backbone.prefix, backbone.suffix))  # fmt: skip
     assert first.count_params() + rest.count_params() == built.model.count_params()
@@ -89,9 +89,9 @@ def test_what_is_no_block_is_refused(small):
     for name in ("block_17", "Conv1", "block_13_depthwise", "Conv_1_bn"):
         assert blocks.named("mobilenet_v2", name) is None
     with pytest.raises(CatdogError, match="cannot cut mobilenet_v2 before block_17"):
-        backbone.boundary(small, "block_17")
+        backbone.layer_before(small, "block_17")
     with pytest.raises(CatdogError, match="cannot cut mobilenet_v2 before block_14_add"):
-        backbone.boundary(small, "block_14_add")
+        backbone.layer_before(small, "block_14_add")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_block_or_its_first_layer(network, name, block):
 
 
 def cut_at(built, block, dtype="float16"):
-    cut = backbone.boundary(built, block)
+    cut = backbone.layer_before(built, block)
     size = built.model.input_shape[1]
     extractor = Extractor(
         backbone.prefix(built, pooling="avg", cut=cut),

@@ -1,4 +1,4 @@
-"""The saved model: photos in, the run's own predictions out, in a process that knows no catdog."""
+"""The saved model predicts what the run predicted, in a process without catdog."""
 
 import json
 import os
@@ -112,9 +112,9 @@ def saved(folder, photos, built):
 
 @pytest.fixture(scope="module")
 def found(folder, photos, saved):
-    """What a fresh process makes of the files, without catdog."""
-    pixels = [pixels(photo.source) for photo in photos]
-    np.savez(folder / "photos.npz", first=np.stack(pixels[:5]), second=np.stack(pixels[5:]))
+    """Predictions of the saved models in a new process without catdog."""
+    shown = [pixels(photo.source) for photo in photos]
+    np.savez(folder / "photos.npz", first=np.stack(shown[:5]), second=np.stack(shown[5:]))
     subprocess.run(
         [sys.executable, "-c", CHILD, str(folder), str(len(saved))],
         check=True, cwd=folder, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, timeout=200,
@@ -131,7 +131,7 @@ def test_the_file_predicts_what_the_run_predicted(saved, found, case, way):
     np.testing.assert_allclose(found[f"{case} {way}"], expected, atol=tolerance)
 
 
-def test_it_takes_and_gives_what_design_says(saved):
+def test_its_inputs_outputs_and_layers(saved):
     for item in saved:
         assert item.whole.input_shape == (None, None, None, 3)
         assert item.whole.input.dtype == "uint8"

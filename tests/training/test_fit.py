@@ -1,4 +1,4 @@
-"""The training loop: which epoch is best, when to stop, and the same bits every time."""
+"""The training loop: best epoch, early stopping, plateau, and bit-identical repetition."""
 
 import math
 import os
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from catdog.features.feeds import Resident
 from catdog.models import head
 from catdog.training import optimizers
-from catdog.training.fit import METRICS, Plateau, better, learning_rate
+from catdog.training.fit import METRICS, Plateau, is_better, learning_rate
 from catdog.training.steps import Steps
 
 pytestmark = pytest.mark.tensorflow
@@ -31,7 +31,7 @@ def feeds(tmp_path):
 
 
 class Scripted(Steps):
-    """Trains for real, but validation says what the test wants to hear."""
+    """Trains, but validation returns the values of a script."""
 
     def evaluate(self, feed):
         value = next(self.script)
@@ -146,7 +146,7 @@ def test_a_second_stage_goes_on(feeds, first, second, monitor, patience, best, e
      (NAN, NAN, "val/loss", False), (NAN, 0, "val/accuracy", False)],
 )  # fmt: skip
 def test_better(value, than, monitor, answer):
-    assert better(value, than, monitor) is answer
+    assert is_better(value, than, monitor) is answer
 
 
 @pytest.fixture(scope="module")

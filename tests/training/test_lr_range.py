@@ -1,4 +1,4 @@
-"""The LR range test: honest losses, known suggestions, and no trace left behind."""
+"""The LR range test: its losses, its suggestions, and that it leaves the model unchanged."""
 
 import hashlib
 import math

@@ -1,4 +1,4 @@
-"""Optimizers with their keys, and learning rates over the steps of a training."""
+"""Optimizers with their options, and learning rates over the steps of a training."""
 
 import keras
 import numpy as np
@@ -33,7 +33,7 @@ def test_every_optimizer_takes_its_keys(name):
 
 @pytest.mark.parametrize("name", OPTIMIZER_KEYS)
 def test_no_decay_unless_asked(name):
-    """A weight without gradient stays put; null is off, for adamw as well."""
+    """A weight without gradient stays put; None is off, for adamw as well."""
     assert stepped(optimizers.build(name, 0.1), [3.0], [0.0], steps=3) == 3.0
     if "weight_decay" in OPTIMIZER_KEYS[name]:
         decayed = stepped(optimizers.build(name, 0.1, weight_decay=0.5), [3.0], [0.0])

@@ -1,4 +1,4 @@
-"""The compiled steps: what Keras' own would do, and what NumPy would count."""
+"""The compiled steps: the same as Keras' own training steps and as NumPy's metrics."""
 
 import keras
 import numpy as np
