@@ -273,6 +273,17 @@ def succeeded(process: subprocess.Popen[str], *, timeout: float = 120) -> Ended:
     return result
 
 
+def killed(process: subprocess.Popen[str]) -> None:
+    """End a command and all its processes at once."""
+    import psutil
+
+    everyone = [psutil.Process(process.pid)]
+    everyone += everyone[0].children(recursive=True)
+    for one in everyone:
+        one.send_signal(signal.SIGKILL)
+    process.wait()
+
+
 def wait_for(
     what: Callable[[], bool],
     *,

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-import signal
 import subprocess
 from pathlib import Path
 
 import optuna
-import psutil
 import pytest
 import yaml
-from conftest import Ended, Lab, Run, ended, rows_of, succeeded, wait_for
+from conftest import Ended, Lab, Run, ended, killed, rows_of, succeeded, wait_for
 
 PICTURES = "history slice timeline lr_vs_loss".split()
 """Of a study with one parameter; importances, parallel and contour need two."""
@@ -172,15 +170,6 @@ def test_a_bad_value_costs_its_trial_and_is_seen_in_mlflow(lab: Lab) -> None:
     assert (bad.status, bad.tags["optuna.state"]) == ("FAILED", "FAIL")
     assert "optimizer.lr" in (bad.artifacts / "error/traceback.txt").read_text()
     assert (good.status, lab.found("bad").status) == ("FINISHED", "FINISHED")
-
-
-def killed(process: subprocess.Popen[str]) -> None:
-    """End a command and all its processes at once."""
-    everyone = [psutil.Process(process.pid)]
-    everyone += everyone[0].children(recursive=True)
-    for one in everyone:
-        one.send_signal(signal.SIGKILL)
-    process.wait()
 
 
 def test_everything_killed_then_the_same_command(lab: Lab, swept: Ended) -> None:
