@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-ENDED = ("COMPLETE", "PRUNED", "FAIL")
+from optuna_workers.storage.slots import ENDED
 
 
 @dataclass(frozen=True)

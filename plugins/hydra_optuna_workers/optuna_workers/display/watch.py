@@ -9,17 +9,23 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from optuna_workers import stopping, study_info
+from optuna_workers import stopping
+from optuna_workers.callbacks.study_info import trial_of
 from optuna_workers.display.board import Board
 from optuna_workers.display.snapshot import Finished, Running, Snapshot
 from optuna_workers.plan import Plan
-from optuna_workers.storage.slots import ENDED, RUNNING, SLOTS, WAITING, Claims
+from optuna_workers.storage.slots import ENDED, RUNNING, SLOTS, WAITING, Claims, read_facts
 
 EVERY = 0.5
 
 
 class Watch:
-    """Feeds the board from the claim table, in a thread."""
+    """Feeds the board from the slots, in a thread.
+
+    Args:
+        plan: What the command is about.
+        claims: The study's slots.
+    """
 
     def __init__(self, plan: Plan, claims: Claims) -> None:
         self._plan, self._claims = plan, claims
@@ -110,12 +116,12 @@ def _dominates(a: list[float], b: list[float]) -> bool:
 
 def _running(row: Any, now: float) -> Running:
     worker = row.owner.rpartition("/")[2]
-    params = study_info.facts_of(row)["params"]
+    params = read_facts(row)["params"]
     return Running(row.trial, worker, params, now - (row.started or now), row.status or "")
 
 
 def _finished(row: Any) -> Finished:
-    trial = study_info.trial_of(row)
+    trial = trial_of(row)
     return Finished(
         number=trial.number,
         state=row.state,
