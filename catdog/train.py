@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
+from optuna_workers import current_trial
 from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
@@ -19,13 +20,13 @@ from catdog.cli import hydra_app, overrides
 from catdog.core import paths
 from catdog.core.memo import Memo
 from catdog.settings import Tracking
-from hydra_plugins.optuna_workers import current_trial
 
 if TYPE_CHECKING:
+    from optuna_workers import SweepTrial
+
     from catdog.core.provenance import Provenance
     from catdog.experiment import Outcome
     from catdog.tracking import Tracker
-    from hydra_plugins.optuna_workers import SweepTrial
 
 
 STARTED = time.perf_counter()

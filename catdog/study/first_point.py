@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from optuna_workers import StudyInfo, SweepCallback
 
 from catdog.cli import hydra_app
 from catdog.errors import ConfigError
-from hydra_plugins.optuna_workers import StudyInfo, SweepCallback
 
 ANSWER = "CATDOG_SUGGEST_FILE"
 """Environment variable that names a file for the suggestions, instead of printing them."""

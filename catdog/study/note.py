@@ -10,8 +10,9 @@ from catdog.core import paths
 from catdog.study import catalog, trials
 
 if TYPE_CHECKING:
+    from optuna_workers import StudyInfo
+
     from catdog.study.winner import Winner
-    from hydra_plugins.optuna_workers import StudyInfo
 
 
 def write(info: StudyInfo, command: str, winners: Sequence[Winner] = (), metric: str = "") -> str:

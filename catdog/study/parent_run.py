@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
+from optuna_workers import StudyInfo, SweepCallback, TrialInfo
 
 from catdog.cli.overrides import typed
 from catdog.core import paths
@@ -14,7 +15,6 @@ from catdog.study import note
 from catdog.study.results import Result
 from catdog.study.trials import progress
 from catdog.tracking import names, owners
-from hydra_plugins.optuna_workers import StudyInfo, SweepCallback, TrialInfo
 
 if TYPE_CHECKING:
     from catdog.tracking import Tracker

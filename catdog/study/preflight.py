@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 
+from optuna_workers import StudyInfo, SweepCallback
+
 from catdog.cli import hydra_app, overrides
 from catdog.errors import CatdogError, listed
-from hydra_plugins.optuna_workers import StudyInfo, SweepCallback
 
 
 class Preflight(SweepCallback):

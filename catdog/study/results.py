@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optuna_workers import StudyInfo
+
 from catdog.cli.overrides import absolute, typed
 from catdog.plots.layout import Point
 from catdog.study import note, winner
 from catdog.study.trials import Trial, best, state_of, write_csv
 from catdog.tracking import names
-from hydra_plugins.optuna_workers import StudyInfo
 
 if TYPE_CHECKING:
     from catdog.tracking import Tracker

@@ -17,8 +17,9 @@ from catdog.settings import Objective
 from catdog.tracking import names
 
 if TYPE_CHECKING:
+    from optuna_workers import SweepTrial
+
     from catdog.tracking import Tracker
-    from hydra_plugins.optuna_workers import SweepTrial
 
 EVERY_SECONDS = 0.5
 """A status crosses a pipe: more often than the table is drawn would be a waste."""

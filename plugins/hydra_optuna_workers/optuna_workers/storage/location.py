@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,18 @@ def locate(config: DictConfig, name: str, cwd: Path) -> Location:
     return Location(name, _absolute(str(url), cwd), directory)
 
 
+def first(config: DictConfig, space: Space, directions: list[str]) -> Location:
+    """Return where a command's study is kept, under its configured or its default name.
+
+    The name is written into the configuration.
+    """
+    sweeper, cwd = config.hydra.sweeper, Path(str(config.hydra.runtime.cwd))
+    if sweeper.study_name is not None:
+        return locate(config, str(sweeper.study_name), cwd)
+    job, custom = str(config.hydra.job.name), sweeper.custom_search_space
+    return locate(config, default_name(job, space, directions, custom), cwd)
+
+
 def file_of(url: str) -> Path:
     """Return the file of a SQLite database."""
     return Path(url.partition(":///")[2].partition("?")[0])
@@ -89,11 +102,14 @@ def without_password(url: str) -> str:
     Example:
         >>> without_password("postgresql+psycopg://me:secret@db/studies")
         'postgresql+psycopg://me:***@db/studies'
+        >>> without_password("postgresql+psycopg://me@db/studies?password=secret")
+        'postgresql+psycopg://me@db/studies?password=***'
     """
     try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url
+        url = make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:  # no URL, but a password may stand in it
+        url = re.sub(r"//([^/@:]*):.*@", r"//\1:***@", url)
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", url)
 
 
 def _absolute(url: str, cwd: Path) -> str:

@@ -64,20 +64,15 @@ def find(
         directions: One per objective.
         total: Its slots.
     """
-    cwd = Path(str(config.hydra.runtime.cwd))
-    sweeper = config.hydra.sweeper
-    if sweeper.study_name is not None:
-        where = location.locate(config, str(sweeper.study_name), cwd)
+    named = config.hydra.sweeper.study_name is not None
+    where = location.first(config, space, directions)
+    if named:
         return where, is_over(where, total, stopped=False)
-    job, custom = str(config.hydra.job.name), sweeper.custom_search_space
-    first = location.default_name(job, space, directions, custom)
-    number = 1
-    while True:
-        name = first if number == 1 else f"{first}-{number}"
-        where = location.locate(config, name, cwd)
-        if not is_over(where, total, stopped=True):
-            return where, False
+    default, number = where.name, 1
+    while is_over(where, total, stopped=True):
         number += 1
+        where = location.locate(config, f"{default}-{number}", Path(config.hydra.runtime.cwd))
+    return where, False
 
 
 def claims_of(storage: RDBStorage, name: str, *, worker: str = "", lease: float = 60) -> Claims:

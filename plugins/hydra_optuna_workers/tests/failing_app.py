@@ -11,8 +11,7 @@ from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
-
-from hydra_plugins.optuna_workers import current_trial
+from optuna_workers import current_trial
 
 
 @dataclass
@@ -43,7 +42,7 @@ def odd() -> None:
 
 
 def prune() -> None:
-    """Give the trial up after one report, as a training loop would."""
+    """End as pruned after one report, as a training loop would."""
     import optuna
 
     trial = current_trial()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from hydra_plugins.optuna_workers import StudyInfo, SweepCallback, TrialInfo
+from optuna_workers import StudyInfo, SweepCallback, TrialInfo
 
 
 class Heard(SweepCallback):

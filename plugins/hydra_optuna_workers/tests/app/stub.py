@@ -13,8 +13,7 @@ from typing import Any
 
 import hydra
 from omegaconf import DictConfig
-
-from hydra_plugins.optuna_workers import current_trial
+from optuna_workers import current_trial
 
 EVERY = 0.05
 
@@ -53,7 +52,7 @@ def work(cfg: DictConfig) -> None:
 
 
 def learn(cfg: DictConfig) -> float:
-    """Report ``steps`` values that approach the trial's own; give up when told to."""
+    """Report ``steps`` values that approach the trial's own; stop when pruned."""
     from optuna import TrialPruned
 
     trial = current_trial()
