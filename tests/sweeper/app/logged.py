@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hydra
 from omegaconf import DictConfig
+from optuna_workers import current_trial
 
 from catdog import tracking
 from catdog.core import paths
 from catdog.core.memo import Memo
 from catdog.tracking import names, owners
-from hydra_plugins.optuna_workers import current_trial
 
 MEMO = Memo()
 EPOCHS = 5

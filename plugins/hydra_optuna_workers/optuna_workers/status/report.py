@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from optuna_workers.display.table import FRONT, clean, duration, numbers, params, states
+from optuna_workers.display.table import FRONT, clean, numbers, params, states
 from optuna_workers.status.study import SlotStatus, StudyStatus
 
 UNKNOWN = "?"
@@ -53,8 +53,8 @@ def _head(found: StudyStatus) -> Iterator[Text]:
     lost = sum(slot.is_lost for slot in found.slots)
     yield Text.assemble((clean(found.name), "bold"), f"  {', '.join(found.directions)}")
     yield Text(clean(found.storage), "dim", overflow="fold")
-    line = Text(f"{found.done} of {total} slots have ended  ")
-    yield Text.assemble(line, states(found.counts), f"  {left} left")
+    parts = [f"{found.done} of {total} slots have ended", states(found.counts), f"{left} left"]
+    yield Text("  ").join(Text.assemble(part) for part in parts if part)
     if lost:
         yield Text(f"{lost} lost with their owner: the next worker runs them again", "yellow")
     commands = f"{found.commands or 'no'} command{'' if found.commands == 1 else 's'}"
@@ -70,15 +70,20 @@ def _head(found: StudyStatus) -> Iterator[Text]:
 
 
 def _running(slots: Sequence[SlotStatus], now: float) -> Table:
-    table = _table("trial", "attempt", "owner", "since", "time", "lease", "doing", fold="doing")
+    table = _table("trial", "attempt", "owner", "since", "lease", "doing", fold="doing")
     for slot in slots:
-        since = time.strftime("%d %b %H:%M:%S", time.localtime(slot.started or now))
         table.add_row(
             UNKNOWN if slot.trial is None else str(slot.trial), str(slot.attempt),
-            Text(f"{clean(slot.host)} {slot.pid}"), since, duration(now - (slot.started or now)),
+            Text(f"{clean(slot.host)} {slot.pid}"), _since(slot.started or now, now),
             _lease(slot), Text(clean(slot.status)),
         )  # fmt: skip
     return table
+
+
+def _since(started: float, now: float) -> str:
+    """Return a time of this machine's clock, with its day if that is another."""
+    begun, today = time.localtime(started), time.localtime(now)
+    return time.strftime("%H:%M:%S" if begun[:3] == today[:3] else "%d %b %H:%M", begun)
 
 
 def _lease(slot: SlotStatus) -> Text:
