@@ -6,21 +6,18 @@ import logging
 import math
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
-from optuna_workers import request
-from optuna_workers.request import Asked
-from optuna_workers.storage import location
+from optuna_workers import search_plan, status
+from optuna_workers.search_plan import SearchPlan
 
 from catdog.cli import hydra_app
 from catdog.cli.overrides import key_of
@@ -59,19 +56,18 @@ def tell(name: str, overrides: Sequence[str]) -> None:
         known = {search.name: search for search in catalog.known(paths.sweeps())}
         if name not in known:
             raise CatdogError(catalog.unknown(name, list(known)))
-        config, asked = _composed(name, overrides)
+        config, planned = _composed(name, overrides)
         print(f"{name}: {known[name].question}")
-        for title, text in _plan(config, asked, known[name].budget):
+        for title, text in _plan(config, planned, known[name].budget):
             print(f"{title:<11}{text}")
-        jobs = config.hydra.sweeper.n_jobs or 1
-        trials = min(asked.total, 2 * jobs)
+        trials = min(planned.n_trials, 2 * planned.n_jobs)
         print(f"{'pilot':<11}{trials} trials in a throw-away folder ...", flush=True)
-        pilot = run(name, overrides, trials, jobs)
-        for line in estimate(pilot, asked.total, jobs):
+        pilot = run(name, overrides, trials, planned.n_jobs)
+        for line in estimate(pilot, planned.n_trials, planned.n_jobs):
             print(f"{'':<11}{line}")
 
 
-def _composed(name: str, overrides: Sequence[str]) -> tuple[DictConfig, Asked]:
+def _composed(name: str, overrides: Sequence[str]) -> tuple[DictConfig, SearchPlan]:
     """Compose a search as its sweep does, and check it as far as that can be done at once."""
     from hydra import initialize_config_dir
     from hydra._internal.callbacks import Callbacks
@@ -86,38 +82,31 @@ def _composed(name: str, overrides: Sequence[str]) -> tuple[DictConfig, Asked]:
             # the compose function would refuse what is swept
             config = loader.load_configuration(name, words, RunMode.MULTIRUN, from_shell=False)
             context = HydraContext(config_loader=loader, callbacks=Callbacks())
-            asked = request.read(context, config.hydra.sweeper, list(config.hydra.overrides.task))
-            hydra_app.settings_of(request.composed(context, config, asked.space))
+            planned = search_plan.describe(context, config)
+            hydra_app.settings_of(planned.config)
     except Exception as error:
         message = hydra_app.explain(error)
         if message is None or hydra_app.VERBOSE:
             raise
         raise CatdogError(message) from None
-    return config, asked
+    return config, planned
 
 
-def _plan(config: DictConfig, asked: Asked, budget: str) -> list[tuple[str, str]]:
-    sweeper, chosen = config.hydra.sweeper, config.hydra.runtime.choices
+def _plan(config: DictConfig, planned: SearchPlan, budget: str) -> list[tuple[str, str]]:
     lines = [("budget", budget)] if budget else []
-    space = asked.space.canonical()
-    width = max((len(key) for key in space), default=0)
-    for key, known in space.items():
+    width = max((len(key) for key in planned.parameters), default=0)
+    for key, known in planned.parameters.items():
         lines.append(("" if lines[1:] else "searches", f"{key:<{width}}  {values(known)}"))
-    fixed = " ".join(asked.space.fixed)
-    sampler = "every combination once" if asked.enumerated else chosen["hydra/sweeper/sampler"]
-    name = sweeper.study_name or location.default_name(
-        str(config.hydra.job.name), asked.space, asked.directions, sweeper.custom_search_space
-    )
-    storage = sweeper.storage or f"sqlite:///{paths.root()}/sweeps/{name}/study.db"
-    goal = ", ".join(asked.directions)
+    fixed = " ".join(planned.overrides)
+    sampler = "auto: TPE" if planned.sampler == "auto" else planned.sampler
     return [
         *lines,
         *([("fixed", fixed)] if fixed else []),
-        ("trials", f"{asked.total}, {sweeper.n_jobs or 1} side by side"),
-        ("goal", f"{goal} {config.objective.metric}"),
-        ("sampler", "auto: TPE" if sampler == "auto" else sampler),
-        ("pruner", chosen["hydra/sweeper/pruner"]),
-        ("storage", paths.without_password(storage)),
+        ("trials", f"{planned.n_trials}, {planned.n_jobs} side by side"),
+        ("goal", f"{', '.join(planned.directions)} {config.objective.metric}"),
+        ("sampler", "every combination once" if planned.enumerated else sampler),
+        ("pruner", planned.pruner),
+        ("storage", planned.storage),
     ]
 
 
@@ -178,11 +167,9 @@ def _wait(words: list[str]) -> int:
 
 def _read(study: Path, seconds: float, jobs: int) -> Pilot:
     """Read the sweeper's own clock: it counts what lies around a trial too."""
-    query = "SELECT started, ended, state FROM hydra_slots WHERE ended > 0 ORDER BY started"
-    with closing(sqlite3.connect(study)) as database:
-        slots = database.execute(query).fetchall()
-    good = [ended - started for started, ended, state in slots[jobs:] if state != "FAIL"]
-    failed = sum(state == "FAIL" for *_, state in slots)
+    slots = status.times(str(study))
+    good = [slot.ended - slot.started for slot in slots[jobs:] if slot.state != "FAIL"]
+    failed = sum(slot.state == "FAIL" for slot in slots)
     return Pilot(len(slots), failed, seconds, sum(good) / len(good) if good else None)
 
 

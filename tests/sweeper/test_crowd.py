@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import mlflow
-import sqlalchemy as sa
 from conftest import succeeded
 from optuna.trial import TrialState
-from optuna_workers.storage.leases import Notes, tables
+from tests.stage import Stage
 
-from sweeper.stage import Stage
+LOGGED = Path(__file__).parent / "app/logged.py"
 
 N_TRIALS, EPOCHS = 100, 5  # as app/logged.py logs them
 
@@ -21,7 +19,7 @@ def test_eight_workers_share_two_sqlite_files(stage: Stage) -> None:
     sweep = stage.start(
         "x=interval(0,1)", "hydra/sweeper/sampler=random", "hydra.sweeper.study_name=s",
         f"hydra.sweeper.n_trials={N_TRIALS}", "hydra.sweeper.n_jobs=8", f"tracking.uri={uri}",
-        app="logged.py",
+        app=LOGGED,
     )  # fmt: skip
     said = succeeded(sweep, timeout=200)
     assert "locked" not in said.out + said.err
@@ -45,21 +43,3 @@ def test_eight_workers_share_two_sqlite_files(stage: Stage) -> None:
     parent = runs["parent"]
     assert parent.data.metrics["trials/complete"] == N_TRIALS
     assert parent.data.metrics["best/value"] == min(trial.value for trial in trials)
-
-
-def test_eight_make_the_tables_of_a_new_server_at_once(postgres: str) -> None:
-    engines = [sa.create_engine(postgres) for _ in range(8)]
-    notes = [Notes(engine, 1) for engine in engines]  # connects
-    barrier = threading.Barrier(len(notes))
-
-    def make(mine: Notes) -> None:
-        barrier.wait()
-        mine.create_tables()
-
-    for _ in range(5):
-        with ThreadPoolExecutor(len(notes)) as pool:
-            list(pool.map(make, notes))
-        assert set(tables.tables) <= set(sa.inspect(engines[0]).get_table_names())
-        tables.drop_all(engines[0])
-    for engine in engines:
-        engine.dispose()

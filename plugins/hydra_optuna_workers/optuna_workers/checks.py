@@ -9,11 +9,27 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from optuna_workers.errors import SweepError
+from optuna_workers.config import ENUMERATING
+from optuna_workers.errors import SweepError, wrong_key
 from optuna_workers.space.space import Space
 
 OFFICIAL = "hydra_plugins.hydra_optuna_sweeper"
-ENUMERATING = ("auto", "grid", "brute_force")
+
+LEAST = {
+    "n_trials": 1,
+    "n_jobs": 1,
+    "max_trials_per_worker": 1,
+    "max_retries": 0,
+    "patience": 1,
+}
+"""Least values of whole numbers."""
+
+WORDS = {
+    "isolation": ("process", "none"),
+    "duplicates": ("reuse", "run"),
+    "output": ("file", "terminal"),
+}
+"""Keys that take one of some words, the default first."""
 
 
 def alone() -> None:
@@ -27,34 +43,17 @@ def alone() -> None:
 
 def settings(sweeper: DictConfig) -> None:
     """Check the ranges of ``hydra.sweeper``'s numbers and names."""
-    _at_least(sweeper, "n_trials", 1)
-    _at_least(sweeper, "n_jobs", 1)
-    _at_least(sweeper, "max_trials_per_worker", 1)
-    _at_least(sweeper, "max_retries", 0)
-    _at_least(sweeper, "patience", 1)
+    for key, least in LEAST.items():
+        if sweeper[key] is not None and sweeper[key] < least:
+            raise _wrong(key, sweeper[key], f"must be {least} or more", str(max(least, 1)))
     for key in ("lease_seconds", "timeout"):
-        value = sweeper[key]
-        if value is not None and value <= 0:
-            raise _wrong(key, value, "must be above 0 (seconds)", "60")
+        if sweeper[key] is not None and sweeper[key] <= 0:
+            raise _wrong(key, sweeper[key], "must be above 0 (seconds)", "60")
     if not 0 <= sweeper.max_failure_rate <= 1:
         raise _wrong("max_failure_rate", sweeper.max_failure_rate, "must be from 0 to 1", "0.5")
-    for key, known in (
-        ("isolation", ("process", "none")),
-        ("duplicates", ("reuse", "run")),
-        ("output", ("file", "terminal")),
-    ):
+    for key, known in WORDS.items():
         if sweeper[key] not in known:
             raise _wrong(key, sweeper[key], f"must be {' or '.join(known)}", known[0])
-
-
-def _at_least(sweeper: DictConfig, key: str, least: int) -> None:
-    value = sweeper[key]
-    if value is not None and value < least:
-        raise _wrong(key, value, f"must be {least} or more", str(max(least, 1)))
-
-
-def _wrong(key: str, found: Any, reason: str, fix: str) -> SweepError:
-    return SweepError(f"hydra.sweeper.{key}", found, reason, f"hydra.sweeper.{key}={fix}")
 
 
 def directions(sweeper: DictConfig) -> list[str]:
@@ -71,12 +70,12 @@ def directions(sweeper: DictConfig) -> list[str]:
 
 
 def enumerates(sweeper: DictConfig, space: Space) -> bool:
-    """Return whether the combinations are counted through instead of sampled.
+    """Return whether every combination is run once, in order, instead of sampled.
 
     Raises:
         SweepError: they should be, but there is an interval among them.
     """
-    sampler = choice(sweeper.sampler)
+    sampler = option(sweeper.sampler)
     if sampler not in ENUMERATING:
         return False
     if sweeper.custom_search_space or not space.finite:
@@ -102,13 +101,15 @@ def function(sweeper: DictConfig, key: str) -> Any:
     try:
         return pkgutil.resolve_name(path)
     except (ImportError, AttributeError, ValueError) as error:
-        raise SweepError(
-            f"hydra.sweeper.{key}", path, f"it cannot be loaded: {error}",
-            "package.module.function",
-        ) from None  # fmt: skip
+        reason = f"it cannot be loaded: {error}"
+        raise wrong_key(key, path, reason, "package.module.function") from None
 
 
-def choice(node: Any) -> str:
-    """Return what a group's node is called, or an empty text for one of the user's own."""
+def option(node: Any) -> str:
+    """Return the option that a group's node is, or an empty text for one of the user's own."""
     known = node.get("name") if isinstance(node, (Mapping, DictConfig)) else node
     return str(known or "")
+
+
+def _wrong(key: str, found: Any, reason: str, value: str) -> SweepError:
+    return wrong_key(key, found, reason, f"hydra.sweeper.{key}={value}")

@@ -10,6 +10,11 @@ from omegaconf import MISSING
 
 PROVIDER = "optuna_workers"
 
+ENUMERATING = ("auto", "grid", "brute_force")
+"""Samplers that are no class of Optuna's: combinations are counted through; all but ``auto``
+need lists.
+"""
+
 
 @dataclass
 class OptunaWorkersConf:

@@ -15,7 +15,16 @@ class SweepError(CompactHydraException):
         found: Its value.
         reason: What is wrong with it.
         fix: What to write instead.
+
+    Example:
+        >>> print(SweepError("hydra.sweeper.n_jobs", 0, "must be 1 or more", "n_jobs=1"))
+        hydra.sweeper.n_jobs=0: must be 1 or more; try n_jobs=1
     """
 
     def __init__(self, key: str, found: Any, reason: str, fix: str) -> None:
         super().__init__(f"{key}={found}: {reason}; try {fix}")
+
+
+def wrong_key(key: str, found: Any, reason: str, fix: str) -> SweepError:
+    """Return the error of a key below ``hydra.sweeper``."""
+    return SweepError(f"hydra.sweeper.{key}", found, reason, fix)

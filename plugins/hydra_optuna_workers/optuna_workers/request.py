@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from optuna_workers import checks
-from optuna_workers.sampling import samplers
-from optuna_workers.space import space as space_module
-from optuna_workers.space.space import Space
+from optuna_workers import checks, space
+from optuna_workers.sampling.pruners import make_pruner
+from optuna_workers.sampling.samplers import check_sampler
+from optuna_workers.space import Space
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ DEFAULT_TRIALS = 20
 
 
 @dataclass(frozen=True)
-class Asked:
+class SweepRequest:
     """A sweep as a command describes it.
 
     Attributes:
@@ -40,7 +40,7 @@ class Asked:
     enqueue: tuple[Mapping[str, Any], ...]
 
 
-def read(context: HydraContext, sweeper: DictConfig, arguments: list[str]) -> Asked:
+def read(context: HydraContext, sweeper: DictConfig, arguments: Sequence[str]) -> SweepRequest:
     """Read and check ``hydra.sweeper`` and the task's overrides.
 
     Raises:
@@ -50,30 +50,35 @@ def read(context: HydraContext, sweeper: DictConfig, arguments: list[str]) -> As
     checks.settings(sweeper)
     directions = checks.directions(sweeper)
     parser = OverridesParser.create(config_loader=context.config_loader)
-    space = space_module.read(arguments, sweeper.params or {}, sweeper.when or {}, parser)
-    enumerated = checks.enumerates(sweeper, space)
-    samplers.make_pruner(sweeper.pruner, directions)
+    searched = space.read(arguments, sweeper.params, sweeper.when, parser)
+    enumerated = checks.enumerates(sweeper, searched)
+    make_pruner(sweeper.pruner, directions)
     for key in ("custom_search_space", "preload"):
         checks.function(sweeper, key)
     if not enumerated:
-        samplers.check_sampler(sweeper.sampler, directions, conditional=bool(space.conditions))
-    points: Any = OmegaConf.to_container(sweeper, resolve=True)["enqueue"] or ()  # type: ignore
-    enqueue = tuple(space.check(point) for point in points)
-    return Asked(space, enumerated, directions, _slots(sweeper, space, enumerated), enqueue)
+        check_sampler(sweeper.sampler, directions, conditional=bool(searched.conditions))
+    settings: Any = OmegaConf.to_container(sweeper, resolve=True)
+    points = tuple(searched.check(point) for point in settings["enqueue"] or ())
+    total = _slots(sweeper, searched, enumerated)
+    return SweepRequest(searched, enumerated, directions, total, points)
 
 
-def _slots(sweeper: DictConfig, space: Space, enumerated: bool) -> int:
+def compose_examples(context: HydraContext, config: DictConfig, searched: Space) -> DictConfig:
+    """Compose a few points, so that a wrong key is known before the first trial.
+
+    Returns:
+        The configuration of the first point, ``hydra`` included.
+    """
+    first, *others = searched.examples()
+    for overrides in others:
+        context.config_loader.load_sweep_config(config, overrides)
+    return context.config_loader.load_sweep_config(config, first)
+
+
+def _slots(sweeper: DictConfig, searched: Space, enumerated: bool) -> int:
     """Return how many trials there are to be; of combinations never more than there are."""
     if enumerated:
-        return min(sweeper.n_trials or len(space), len(space))
+        return min(sweeper.n_trials or len(searched), len(searched))
     if sweeper.n_trials is None:
         log.info("hydra.sweeper.n_trials is not set: %d trials", DEFAULT_TRIALS)
     return sweeper.n_trials or DEFAULT_TRIALS
-
-
-def composed(context: HydraContext, config: DictConfig, space: Space) -> DictConfig:
-    """Compose a few of the points, so that a wrong key is known before the first trial."""
-    examples = space.examples()
-    for overrides in examples[1:]:
-        context.config_loader.load_sweep_config(config, overrides)
-    return context.config_loader.load_sweep_config(config, examples[0])

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 
 def write(path: Path, study: optuna.Study) -> None:
     """Write the best trial, or the Pareto front; nothing before a trial has completed.
 
     Args:
-        path: The file, in ``hydra.sweep.dir``; replaced whole, so that a reader sees all or none.
+        path: The file, in ``hydra.sweep.dir``.
         study: Optuna's.
     """
     complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
@@ -25,9 +25,14 @@ def write(path: Path, study: optuna.Study) -> None:
         found |= {"best_params": _plain(study.best_params), "best_value": study.best_value}
     else:
         found["solutions"] = _solutions(study.best_trials)
+    save_whole(OmegaConf.create(found), path)
+
+
+def save_whole(config: DictConfig, path: Path) -> None:
+    """Write a YAML file so that a reader sees all of it or what was there before."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    OmegaConf.save(OmegaConf.create(found), part)
+    OmegaConf.save(config, part)
     part.replace(path)
 
 

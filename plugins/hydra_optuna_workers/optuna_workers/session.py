@@ -6,12 +6,8 @@ import contextlib
 import copy
 import json
 import logging
-import signal
-import threading
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -20,31 +16,31 @@ from hydra.errors import CompactHydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from optuna_workers import request, results, stopping, study_info
+from optuna_workers import request, results, stopping
 from optuna_workers.callbacks import Callbacks, StudyInfo
+from optuna_workers.callbacks.study_info import describe
 from optuna_workers.display.watch import Watch
 from optuna_workers.plan import Plan, key_of
-from optuna_workers.request import Asked
-from optuna_workers.storage import location
-from optuna_workers.storage import study as study_module
-from optuna_workers.storage.location import Place
-from optuna_workers.storage.slots import SLOTS, Claims
-from optuna_workers.study_info import describe
-from optuna_workers.workers import job as job_module
-from optuna_workers.workers import launch
+from optuna_workers.request import SweepRequest
+from optuna_workers.storage import location, studies
+from optuna_workers.storage.location import Location
+from optuna_workers.storage.notes import N_TRIALS
+from optuna_workers.storage.slots import SLOTS, Claims, read_facts
+from optuna_workers.workers.job import Work
+from optuna_workers.workers.launch import Launched
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class Session:
-    """A command, its study, and what watches it."""
+    """A command, its study, and its workers."""
 
     plan: Plan
     claims: Claims
     study: StudyInfo
     callbacks: Callbacks
-    launched: launch.Launched
+    launched: Launched
 
 
 def sweep(
@@ -54,44 +50,25 @@ def sweep(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     config = copy.deepcopy(config)
     asked = request.read(context, config.hydra.sweeper, arguments)
-    where, over = _find(config, asked)
+    where, over = studies.find(config, asked.space, asked.directions, asked.total)
     if over:
-        study_module.create(where, asked.space, asked.directions)  # refuses if it is another space
+        studies.create(where, asked.space, asked.directions)  # refuses if it is another space
         log.warning("%s is finished; nothing to do. A larger n_trials extends it.", where.name)
         return [[]]
     location.warn_of_time(config)
     location.fix(config, where)
-    example = request.composed(context, config, asked.space)
-    storage, before = study_module.create(where, asked.space, asked.directions)
+    example = request.compose_examples(context, config, asked.space)
+    storage, before = studies.create(where, asked.space, asked.directions)
     lease = config.hydra.sweeper.lease_seconds
-    claims = study_module.claims_of(storage, where.name, lease=lease)
-    where.directory.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(config, where.directory / "multirun.yaml")
+    claims = studies.claims_of(storage, where.name, lease=lease)
+    results.save_whole(config, where.directory / "multirun.yaml")
     plan = _plan(asked, where, claims, config.hydra.sweeper, example)
     callbacks = Callbacks.build(config.hydra.sweeper.callbacks)
-    return _run(plan, claims, callbacks, job_module.Work(context, config, task), before)
-
-
-def _find(config: DictConfig, asked: Asked) -> tuple[Place, bool]:
-    """Return the study to work on, and whether nothing is left to do in it."""
-    cwd = Path(str(config.hydra.runtime.cwd))
-    sweeper = config.hydra.sweeper
-    if sweeper.study_name is not None:
-        where = location.place(config, str(sweeper.study_name), cwd)
-        return where, study_module.is_over(where, asked.total, stopped=False)
-    job, custom = str(config.hydra.job.name), sweeper.custom_search_space
-    first = location.default_name(job, asked.space, asked.directions, custom)
-    number = 1
-    while True:
-        name = first if number == 1 else f"{first}-{number}"
-        where = location.place(config, name, cwd)
-        if not study_module.is_over(where, asked.total, stopped=True):
-            return where, False
-        number += 1
+    return _run(plan, claims, callbacks, Work(context, config, task), before)
 
 
 def _plan(
-    asked: Asked, where: Place, claims: Claims, sweeper: DictConfig, example: DictConfig
+    asked: SweepRequest, where: Location, claims: Claims, sweeper: DictConfig, example: DictConfig
 ) -> Plan:
     resolved: Any = OmegaConf.create(OmegaConf.to_container(sweeper, resolve=True))
     return Plan(
@@ -117,106 +94,96 @@ def _plan(
 
 
 def _run(
-    plan: Plan, claims: Claims, callbacks: Callbacks, work: job_module.Work, before: bool
+    plan: Plan, claims: Claims, callbacks: Callbacks, work: Work, before: bool
 ) -> list[list[Any]]:
-    launched = launch.Launched(plan, work)
+    launched = Launched(plan, work)
+    claims.keep(N_TRIALS, plan.n_trials)
     with claims.session(plan.session), contextlib.closing(launched):
         launched.start_early(plan, claims.ended())
         study = describe(plan, claims)
         shared = claims.once("study_start", lambda: callbacks.study_start(study))
-        first = json.loads(shared.get("enqueue", "[]"))
-        points = tuple(plan.space.check(point) for point in first)
-        plan = replace(plan, shared=shared, enqueue=_distinct(points + plan.enqueue))
+        plan = replace(plan, shared=shared, enqueue=_first_points(plan, shared))
         study = describe(plan, claims)
         callbacks.session_start(study)
         session = Session(plan, claims, study, callbacks, launched)
         if before:
-            _say_resumed(session)
+            _log_resumed(session)
         try:
             return _work_off(session)
         finally:
             _finish(session)
 
 
-def _distinct(points: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple({key_of(point): point for point in points}.values())
+def _first_points(plan: Plan, shared: dict[str, str]) -> tuple[Any, ...]:
+    """Return the points that callbacks and configuration want first, each once."""
+    first = [plan.space.check(point) for point in json.loads(shared.get("enqueue", "[]"))]
+    return tuple({key_of(point): point for point in (*first, *plan.enqueue)}.values())
 
 
-def _say_resumed(session: Session) -> None:
-    plan = session.plan
-    does = "joining" if session.claims.others(plan.session) else "resuming"
+def _log_resumed(session: Session) -> None:
+    plan, claims = session.plan, session.claims
+    others = set(claims.sessions()) - {plan.session}
+    does = "joining" if others else "resuming"
     log.warning(
-        "%s %s: %d of %d trials have ended", does, plan.name, session.claims.ended(), plan.n_trials
+        "%s %s: %d of %d trials have ended", does, plan.name, claims.ended(), plan.n_trials
     )
 
 
 def _work_off(session: Session) -> list[list[Any]]:
     """Start workers until every slot has ended, here or elsewhere."""
-    jobs: list[bytes] = []
-    with _terminable(), Watch(session.plan, session.claims) as watch:
+    plan, claims, launched = session.plan, session.claims, session.launched
+    packed: list[bytes] = []
+    with stopping.terminable(), Watch(plan, claims) as watch:
         while True:
             try:
-                jobs += session.launched.run(session, watch)
+                packed += launched.run(plan, claims, session.study, session.callbacks)
             except KeyboardInterrupt:
-                log.warning("interrupted; the same command goes on with %s", session.plan.name)
+                log.warning("interrupted; the same command goes on with %s", plan.name)
                 raise
             finally:  # of workers that a launcher ended, or that could not tidy up
-                session.claims.release_all(session.plan.session)
-            if session.launched.mismatch or stopping.reason(session.claims, session.plan):
+                claims.release_all(plan.session)
+            if launched.mismatch or stopping.reason(claims, plan):
                 break
             if not watch.wait_for_others():
                 break
-    if session.launched.mismatch:
+    if launched.mismatch:
         raise CompactHydraException(
-            f"hydra.sweeper.direction={list(session.plan.directions)}: "
-            f"{session.launched.mismatch}; return one value per direction"
+            f"hydra.sweeper.direction={list(plan.directions)}: {launched.mismatch}; "
+            "return one value per direction"
         )
-    _complain(session)
-    found = [cloudpickle.loads(job) for job in jobs]
-    return [sorted(found, key=lambda job: job.hydra_cfg.hydra.job.num)]
+    _report_stop(session)
+    jobs = [cloudpickle.loads(job) for job in packed]
+    return [sorted(jobs, key=lambda job: job.hydra_cfg.hydra.job.num)]
 
 
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Take SIGTERM for Ctrl-C, as a machine that is taken away sends it; give trials back."""
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield  # the application has its own idea
-        return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _complain(session: Session) -> None:
+def _report_stop(session: Session) -> None:
     """Say why the sweep stopped early; too many failures are an error."""
-    reason = stopping.reason(session.claims, session.plan)
-    failed = session.claims.counts().get("FAIL", 0)
-    if reason and failed > session.plan.sweeper.max_failure_rate * session.plan.n_trials:
-        _note_stop(session, reason)
-        worst = session.claims.rows(SLOTS.c.state == "FAIL")[-1]
-        last = study_info.facts_of(worst)["error"].strip().splitlines()[-1:]
+    plan, claims = session.plan, session.claims
+    reason = stopping.reason(claims, plan)
+    if reason and stopping.has_too_many(claims.counts().get("FAIL", 0), plan):
+        _keep_stop(session, reason)
+        worst = claims.rows(SLOTS.c.state == "FAIL")[-1]
+        last = read_facts(worst)["error"].strip().splitlines()[-1:]
         raise CompactHydraException(f"{reason}; the last: {''.join(last)}")
-    if reason and session.claims.ended() < session.plan.n_trials:
+    if reason and claims.ended() < plan.n_trials:
         log.warning("stopped: %s", reason)
         if "patience" in reason:
-            _note_stop(session, reason)
+            _keep_stop(session, reason)
 
 
-def _note_stop(session: Session, reason: str) -> None:
+def _keep_stop(session: Session, reason: str) -> None:
     """Keep why a study is over, so that the same command starts a new one."""
-    session.study.load().set_user_attr(study_module.STOPPED, reason)
+    session.study.load().set_user_attr(studies.STOPPED, reason)
 
 
 def _finish(session: Session) -> None:
-    """Write the results of what has ended so far."""
-    stopped = session.launched.mismatch or stopping.reason(session.claims, session.plan)
-    study = describe(session.plan, session.claims, stopped)
+    """Write the results of what has ended so far, and call ``on_study_end``."""
+    plan, claims, callbacks = session.plan, session.claims, session.callbacks
+    stopped = session.launched.mismatch or stopping.reason(claims, plan)
+    study = describe(plan, claims, stopped)
     results.write(study.directory / "optimization_results.yaml", study.load())
     if study.finished:  # several machines see the last trial end
-        key = study_module.end_of(session.claims.ended())
-        session.claims.once(key, lambda: session.callbacks.study_end(study), wait=False)
+        key = studies.end_of(claims.ended())
+        claims.once(key, lambda: callbacks.study_end(study), wait=False)
     else:
-        session.callbacks.study_end(study)
+        callbacks.study_end(study)

@@ -1,10 +1,14 @@
-"""When a sweep ends before its slots are filled, and what the slots' rows say."""
+"""When a sweep ends before its slots are filled."""
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+
 from optuna_workers.plan import Plan
-from optuna_workers.storage.slots import ENDED, SLOTS, Claims
-from optuna_workers.study_info import facts_of
+from optuna_workers.storage.slots import ENDED, SLOTS, Claims, read_facts
 
 
 class Mismatch(Exception):
@@ -17,30 +21,46 @@ def reason(claims: Claims, plan: Plan) -> str:
     if plan.deadline is not None and claims.now() > plan.deadline:
         return f"hydra.sweeper.timeout={sweeper.timeout:g} s has passed"
     failed = claims.counts().get("FAIL", 0)
-    if failed > sweeper.max_failure_rate * plan.n_trials:
-        return too_many_failures(failed, plan)
+    if has_too_many(failed, plan):
+        return (
+            f"{failed} of {plan.n_trials} trials failed, more than "
+            f"hydra.sweeper.max_failure_rate={sweeper.max_failure_rate:g} allows"
+        )
     if sweeper.patience is not None and _is_stale(claims, plan):
         return f"no better trial in the last {sweeper.patience} (hydra.sweeper.patience)"
     return ""
 
 
-def too_many_failures(failed: int, plan: Plan) -> str:
-    """Return the message of a sweep that failed."""
-    rate = plan.sweeper.max_failure_rate
-    return (
-        f"{failed} of {plan.n_trials} trials failed, more than "
-        f"hydra.sweeper.max_failure_rate={rate:g} allows"
-    )
+def has_too_many(failed: int, plan: Plan) -> bool:
+    """Return whether a sweep may not go on after so many failures."""
+    return failed > plan.sweeper.max_failure_rate * plan.n_trials
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Take SIGTERM, which a machine sends before it is taken away, as Ctrl-C: trials are released.
+
+    An application that has its own handler of SIGTERM keeps it.
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _is_stale(claims: Claims, plan: Plan) -> bool:
-    """Return whether the last ``patience`` trials brought nothing better."""
+    """Return whether the last ``patience`` trials were no better than one before."""
     rows = claims.rows(SLOTS.c.state.in_(ENDED))
     ended = sorted(rows, key=lambda row: row.ended)
     best, since = None, 0
     sign = 1 if plan.directions[0] == "minimize" else -1
     for row in ended:
-        values = facts_of(row)["values"]
+        values = read_facts(row)["values"]
         since += 1
         if row.state == "COMPLETE" and values and (best is None or sign * values[0] < best):
             best, since = sign * values[0], 0

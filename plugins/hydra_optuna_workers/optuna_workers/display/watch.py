@@ -9,9 +9,15 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from optuna_workers import stopping, study_info
+from optuna_workers import stopping
 from optuna_workers.display.board import Board
-from optuna_workers.display.snapshot import Finished, Running, Snapshot
+from optuna_workers.display.snapshot import (
+    Finished,
+    Snapshot,
+    best_of,
+    finished_of,
+    running_of,
+)
 from optuna_workers.plan import Plan
 from optuna_workers.storage.slots import ENDED, RUNNING, SLOTS, WAITING, Claims
 
@@ -19,7 +25,12 @@ EVERY = 0.5
 
 
 class Watch:
-    """Feeds the board from the claim table, in a thread."""
+    """Feeds the board from the slots, in a thread.
+
+    Args:
+        plan: What the command is about.
+        claims: The study's slots.
+    """
 
     def __init__(self, plan: Plan, claims: Claims) -> None:
         self._plan, self._claims = plan, claims
@@ -57,7 +68,7 @@ class Watch:
             self._latest = max(self._latest, row.ended)
             if row.slot in self._ended:
                 continue
-            finished = self._ended[row.slot] = _finished(row)
+            finished = self._ended[row.slot] = finished_of(row)
             if row.slot not in self._before:
                 self._board.finished(finished)
         running = self._claims.rows(SLOTS.c.state == RUNNING)
@@ -72,21 +83,10 @@ class Watch:
         return Snapshot(
             total=self._plan.n_trials,
             counts=counts,
-            running=[_running(row, now) for row in running if row.trial is not None],
-            best=self._best(),
+            running=[running_of(row, now) for row in running if row.trial is not None],
+            best=best_of(self._ended.values(), self._plan.directions),
             seconds_left=seconds,
         )
-
-    def _best(self) -> list[Finished]:
-        done = [f for f in self._ended.values() if f.state == "COMPLETE" and f.values]
-        signs = [1 if way == "minimize" else -1 for way in self._plan.directions]
-
-        def cost(trial: Finished) -> list[float]:
-            return [sign * value for sign, value in zip(signs, trial.values or (), strict=True)]
-
-        if len(signs) == 1:
-            return sorted(done, key=cost)[:1]
-        return [a for a in done if not any(_dominates(cost(b), cost(a)) for b in done)]
 
     def wait_for_others(self) -> bool:
         """Wait for slots that others hold; return whether there is work for us again."""
@@ -102,27 +102,3 @@ class Watch:
             if not held or counts.get(WAITING) or len(held) < counts.get(RUNNING, 0):
                 return True
             time.sleep(EVERY)
-
-
-def _dominates(a: list[float], b: list[float]) -> bool:
-    return a != b and all(x <= y for x, y in zip(a, b, strict=True))
-
-
-def _running(row: Any, now: float) -> Running:
-    worker = row.owner.rpartition("/")[2]
-    params = study_info.facts_of(row)["params"]
-    return Running(row.trial, worker, params, now - (row.started or now), row.status or "")
-
-
-def _finished(row: Any) -> Finished:
-    trial = study_info.trial_of(row)
-    return Finished(
-        number=trial.number,
-        state=row.state,
-        values=trial.values,
-        params=trial.params,
-        seconds=trial.seconds,
-        message=trial.error,
-        directory=str(trial.directory),
-        duplicate_of=trial.duplicate_of,
-    )

@@ -10,10 +10,7 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
-PROVIDER = "optuna_workers"
-
-ENUMERATING = ("auto", "grid", "brute_force")
-"""Options that are no class of Optuna's; all but ``auto`` need lists."""
+from optuna_workers.config import PROVIDER
 
 SAMPLERS: dict[str, dict[str, Any]] = {
     # every combination where only lists are swept, else tpe

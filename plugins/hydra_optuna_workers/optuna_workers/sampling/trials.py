@@ -1,4 +1,4 @@
-"""One worker's dealings with Optuna: a trial begins, reports, ends."""
+"""Optuna's trials as one worker sees them: each begins with its values and ends with a state."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optuna_workers import checks
 from optuna_workers.plan import Plan
-from optuna_workers.sampling import samplers
+from optuna_workers.sampling.pruners import make_pruner
+from optuna_workers.sampling.samplers import make_sampler
 from optuna_workers.space.grammar import text_of
-from optuna_workers.storage import study
+from optuna_workers.storage import studies
 from optuna_workers.storage.retry import patiently
 from optuna_workers.storage.slots import Claim
 
@@ -40,14 +41,18 @@ class Begun:
 
 
 class Book:
-    """The study as one worker sees it."""
+    """Optuna's record of a study, for one worker.
+
+    Args:
+        plan: What the command is about.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        opened = study.open_storage(plan.url)
+        opened = studies.open_storage(plan.url)
         self.engine = opened.engine
         self.storage = optuna.storages.get_storage(opened)  # caches what has ended
-        pruner = samplers.make_pruner(plan.sweeper.pruner, list(plan.directions))
+        pruner = make_pruner(plan.sweeper.pruner, list(plan.directions))
         self.study = optuna.load_study(study_name=plan.name, storage=self.storage, pruner=pruner)
         self._id = self.storage.get_study_id_from_name(plan.name)
         self._extend = checks.function(plan.sweeper, "custom_search_space")
@@ -74,11 +79,59 @@ class Book:
         values = plan.space.suggest(trial)
         return Begun(trial, *self._extended(trial, values))
 
+    def lost(self, claim: Claim) -> FrozenTrial | None:
+        """Return the trial that a slot had before its worker died."""
+        if claim.trial is None:
+            return None
+        trials = self.study.get_trials(deepcopy=False)
+        return trials[claim.trial]
+
+    def end_lost_of(self, slot: int, reason: str) -> list[FrozenTrial]:
+        """End trials of a slot that nobody runs any more; return them."""
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        dead = [trial for trial in running if trial.user_attrs.get("slot") == slot]
+        return [trial for trial in dead if self.end_lost(trial.number, reason)]
+
+    def end_lost(self, number: int, reason: str) -> bool:
+        """End a trial whose worker died as FAIL; return False if it had ended by itself."""
+        trial_id = self._id_of(number)
+        if self.storage.get_trial(trial_id).state.is_finished():
+            return False
+        self.storage.set_trial_user_attr(trial_id, LOST, reason)
+        return self.tell(number, "FAIL", None)
+
+    @patiently
+    def annotate(self, number: int, facts: Mapping[str, Any]) -> None:
+        """Keep JSON values with a trial."""
+        trial_id = self._id_of(number)
+        for key, value in facts.items():
+            self.storage.set_trial_user_attr(trial_id, key, value)
+
+    @patiently
+    def tell(self, number: int, state: str, values: list[float] | None) -> bool:
+        """End a trial in Optuna; return False if somebody else did."""
+        try:
+            self.study.tell(number, values, state=TrialState[state])
+        except ValueError as error:  # "Cannot tell a FAIL trial."
+            if self.state(number) == state:  # told, but the answer was lost with a connection
+                return True
+            log.warning("trial %d: its result came too late and was dropped (%s)", number, error)
+            return False
+        return True
+
+    def state(self, number: int) -> str:
+        """Return the name of a trial's state."""
+        return self.storage.get_trial(self._id_of(number)).state.name
+
+    def values(self, number: int) -> list[float] | None:
+        """Return a trial's values; a pruned trial's is its last report."""
+        return self.storage.get_trial(self._id_of(number)).values
+
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
         plan = self._plan
         if plan.enumerated:
             return optuna.samplers.RandomSampler()  # never asked
-        return samplers.make_sampler(
+        return make_sampler(
             plan.sweeper.sampler,
             number,
             plan.sweeper.seed,
@@ -98,52 +151,5 @@ class Book:
         texts = [f"{name}={text_of(name, value, parser)}" for name, value in more.items()]
         return {**values, **more}, overrides + texts
 
-    def lost(self, claim: Claim) -> FrozenTrial | None:
-        """Return the trial that a slot had before its worker died."""
-        if claim.trial is None:
-            return None
-        trials = self.study.get_trials(deepcopy=False)
-        return trials[claim.trial]
-
-    def bury(self, slot: int, reason: str) -> list[FrozenTrial]:
-        """End trials of a slot that nobody runs any more; return them."""
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        dead = [trial for trial in running if trial.user_attrs.get("slot") == slot]
-        return [trial for trial in dead if self.give_up(trial.number, reason)]
-
-    def give_up(self, number: int, reason: str) -> bool:
-        """End a trial whose worker died as FAIL; return False if it had ended by itself."""
-        trial_id = self.storage.get_trial_id_from_study_id_trial_number(self._id, number)
-        if self.storage.get_trial(trial_id).state.is_finished():
-            return False
-        self.storage.set_trial_user_attr(trial_id, LOST, reason)
-        return self.tell(number, "FAIL", None)
-
-    @patiently
-    def annotate(self, number: int, facts: Mapping[str, Any]) -> None:
-        """Keep JSON values with a trial."""
-        trial_id = self.storage.get_trial_id_from_study_id_trial_number(self._id, number)
-        for key, value in facts.items():
-            self.storage.set_trial_user_attr(trial_id, key, value)
-
-    @patiently
-    def tell(self, number: int, state: str, values: list[float] | None) -> bool:
-        """End a trial in Optuna; return False if somebody else did."""
-        try:
-            self.study.tell(number, values, state=TrialState[state])
-        except ValueError as error:  # "Cannot tell a FAIL trial."
-            if self.state(number) == state:  # told, but the answer was lost with a connection
-                return True
-            log.warning("trial %d: its result came too late and was dropped (%s)", number, error)
-            return False
-        return True
-
-    def state(self, number: int) -> str:
-        """Return the name of a trial's state."""
-        trial_id = self.storage.get_trial_id_from_study_id_trial_number(self._id, number)
-        return self.storage.get_trial(trial_id).state.name
-
-    def values(self, number: int) -> list[float] | None:
-        """Return a trial's values; a pruned trial's is its last report."""
-        trial_id = self.storage.get_trial_id_from_study_id_trial_number(self._id, number)
-        return self.storage.get_trial(trial_id).values
+    def _id_of(self, number: int) -> int:
+        return self.storage.get_trial_id_from_study_id_trial_number(self._id, number)

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from optuna_workers.errors import SweepError
+from optuna_workers.errors import wrong_key
 from optuna_workers.space.parameter import Parameter, same
 
 Conditions = dict[str, dict[str, tuple[Any, ...]]]
@@ -47,7 +47,9 @@ def read(when: Mapping[str, Any], known: Known) -> tuple[Conditions, frozenset[s
     for name, needed in dict(asked).items():  # type: ignore[arg-type]
         name = str(name).lstrip("+")
         if not isinstance(needed, Mapping) or not needed:
-            raise _wrong(name, needed, "a condition is a mapping", f"{name}: {{key: [value]}}")
+            raise wrong_key(
+                f"when.{name}", needed, "a condition is a mapping", f"{name}: {{key: [value]}}"
+            )
         _require_named(name, f"{name}: {needed}", known)
         read_one = {str(key).lstrip("+"): values for key, values in needed.items()}
         admitted = {key: _admitted(name, key, values, known) for key, values in read_one.items()}
@@ -60,15 +62,14 @@ def read(when: Mapping[str, Any], known: Known) -> tuple[Conditions, frozenset[s
     return _without(conditions, out), frozenset(out)
 
 
-def _wrong(name: str, found: Any, reason: str, fix: str) -> SweepError:
-    return SweepError(f"hydra.sweeper.when.{name}", found, reason, fix)
-
-
 def _require_named(name: str, shown: str, known: Known) -> None:
     if name not in known.swept and name not in known.pinned:
         swept = ", ".join(known.swept) or "nothing"
-        raise _wrong(
-            name, shown, f"{name} is not swept (swept: {swept})", "sweeping it, or no condition"
+        raise wrong_key(
+            f"when.{name}",
+            shown,
+            f"{name} is not swept (swept: {swept})",
+            "sweeping it, or no condition",
         )
 
 
@@ -77,18 +78,23 @@ def _admitted(name: str, key: str, values: Any, known: Known) -> tuple[Any, ...]
     _require_named(key, f"{key}: {values}", known)
     wanted = list(values) if isinstance(values, (list, tuple)) else [values]
     if not wanted:
-        raise _wrong(name, f"{key}: {values}", "no value admits it", f"{key}: [value]")
+        raise wrong_key(
+            f"when.{name}", f"{key}: {values}", "no value admits it", f"{key}: [value]"
+        )
     parameter = known.swept[key] if key in known.swept else _only(key, known.pinned[key])
     if not parameter.listed:
-        raise _wrong(
-            name, key, f"{key} is an interval; conditions need a list", f"{key}=choice(...)"
+        raise wrong_key(
+            f"when.{name}",
+            key,
+            f"{key} is an interval; conditions need a list",
+            f"{key}=choice(...)",
         )
     usual = known.usual.get(key, parameter)
     fixed = key in known.pinned and key not in known.usual
     for one in wanted:
         if not fixed and not _found(parameter, one) and not _found(usual, one):
             texts = ", ".join(usual.texts)
-            raise _wrong(name, f"{key}: {one}", "not among its choices", texts)
+            raise wrong_key(f"when.{name}", f"{key}: {one}", "not among its choices", texts)
     places = {parameter.place(parameter.find(one)) for one in wanted if _found(parameter, one)}
     return tuple(parameter.values[k] for k in sorted(places))
 
@@ -113,9 +119,9 @@ def _require_no_circle(conditions: Conditions) -> None:
         while todo:
             key = todo.pop()
             if key == start:
-                raise _wrong(
-                    start, dict(conditions[start]), "keys depend on each other in a circle",
-                    "dropping one of the conditions",
+                raise wrong_key(
+                    f"when.{start}", dict(conditions[start]),
+                    "keys depend on each other in a circle", "dropping one of the conditions",
                 )  # fmt: skip
             if key not in seen:
                 seen.add(key)

@@ -40,7 +40,7 @@ def text_of(key: str, item: Any, parser: OverridesParser) -> str:
         return text
     if isinstance(item, str) and WORD.fullmatch(item):
         return text
-    for one in (text, str(Transformer.str(_quoted(item)))):
+    for one in (text, str(Transformer.str(_with_quotes(item)))):
         try:
             read = parser.parse_override(f"_={one}")
         except HydraException:
@@ -50,11 +50,22 @@ def text_of(key: str, item: Any, parser: OverridesParser) -> str:
     raise SweepError(key, text, "Hydra's grammar has no text for this value", "a simpler value")
 
 
-def _quoted(item: Any) -> Any:
+def quoted(text: str) -> str:
+    r"""Return a text in quotes, so that Hydra reads nothing into it.
+
+    Example:
+        >>> print(quoted("it's 5 o'clock, ${now}"))
+        'it\'s 5 o\'clock, ${now}'
+    """
+    return QuotedString(text, Quote.single).with_quotes()
+
+
+def _with_quotes(item: Any) -> Any:
+    """Return an element with quotes around every text in it."""
     if isinstance(item, str):
         return QuotedString(item, Quote.single)
     if isinstance(item, list):
-        return [_quoted(one) for one in item]
+        return [_with_quotes(one) for one in item]
     if isinstance(item, dict):
-        return {key: _quoted(one) for key, one in item.items()}
+        return {key: _with_quotes(one) for key, one in item.items()}
     return item

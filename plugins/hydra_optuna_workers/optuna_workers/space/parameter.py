@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -28,6 +24,11 @@ class Parameter:
         high: Largest value of a number, included.
         step: Between two values of a range, or None; below 0 where it descends.
         log: Whether it is sampled by its logarithm.
+
+    Example:
+        >>> lr = Parameter("lr", "+lr", "choice", (0.1, None), ("0.1", "null"), (0.1, None))
+        >>> lr.override(None), lr.find("0.1"), lr.listed
+        ('+lr=null', 0.1, True)
     """
 
     name: str
@@ -43,21 +44,8 @@ class Parameter:
 
     @property
     def listed(self) -> bool:
-        """Return whether its values can be counted through."""
+        """Return whether it has a list of values."""
         return bool(self.texts)
-
-    @cached_property
-    def distribution(self) -> BaseDistribution:
-        """Return what Optuna samples from."""
-        from optuna import distributions
-
-        step = abs(self.step) if self.step else None
-        if self.kind == "choice":
-            return distributions.CategoricalDistribution(self.values)
-        if self.kind == "int":
-            low, high = int(self.low), int(self.high)
-            return distributions.IntDistribution(low, high, self.log, int(step or 1))
-        return distributions.FloatDistribution(self.low, self.high, self.log, step)
 
     def suggest(self, trial: Any) -> Any:
         """Ask a trial for a value."""

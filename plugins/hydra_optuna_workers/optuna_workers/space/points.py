@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from optuna_workers.errors import SweepError
+from optuna_workers.errors import wrong_key
 from optuna_workers.space.conditions import Conditions, holds, in_order
 from optuna_workers.space.parameter import Parameter
 
@@ -44,7 +44,7 @@ def check(
         name = str(written).lstrip("+")
         if name not in known:
             swept = ", ".join(known) or "sweeping it"
-            raise _wrong(f"{name}: {value}", "this key is not swept", swept)
+            raise wrong_key("enqueue", f"{name}: {value}", "this key is not swept", swept)
         values[name] = _inside(known[name], value)
     return _possible(values, parameters, conditions)
 
@@ -55,11 +55,7 @@ def _inside(parameter: Parameter, value: Any) -> Any:
     except (TypeError, ValueError):
         allowed = ", ".join(parameter.texts) or f"{parameter.low} to {parameter.high}"
         shown = f"{parameter.name}: {value}"
-        raise _wrong(shown, "outside of what is swept", allowed) from None
-
-
-def _wrong(found: str, reason: str, fix: str) -> SweepError:
-    return SweepError("hydra.sweeper.enqueue", found, reason, fix)
+        raise wrong_key("enqueue", shown, "outside of what is swept", allowed) from None
 
 
 def _possible(

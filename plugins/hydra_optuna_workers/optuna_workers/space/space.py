@@ -1,11 +1,11 @@
-"""What is searched: fixed overrides, swept parameters, conditions."""
+"""A search space: fixed overrides, swept parameters, conditions."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,14 +13,12 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from optuna_workers.errors import SweepError
+from optuna_workers.space import conditions
 from optuna_workers.space.conditions import Conditions, Known, holds, in_order
-from optuna_workers.space.conditions import read as read_conditions
-from optuna_workers.space.difference import PLACE, difference
+from optuna_workers.space.difference import PLACE
 from optuna_workers.space.overrides import parse
 from optuna_workers.space.parameter import Parameter
 from optuna_workers.space.points import check, examples
-
-__all__ = ["Parameter", "Space", "difference", "read"]
 
 EXAMPLES = 50
 """Most points that are composed before the first trial."""
@@ -36,6 +34,13 @@ class Space:
     Attributes:
         items: Fixed overrides as text and swept parameters, in the order of the command.
         conditions: Which keys are swept only at some points.
+
+    Example:
+        >>> space = read(["opt=adam,sgd", "momentum=0.5,0.9"], when={"momentum": {"opt": "sgd"}})
+        >>> [space.combination(k) for k in range(len(space))]
+        [{'opt': 'adam'}, {'opt': 'sgd', 'momentum': 0.5}, {'opt': 'sgd', 'momentum': 0.9}]
+        >>> read(["lr=tag(log,interval(1e-5,1e-1))"]).finite
+        False
     """
 
     items: tuple[str | Parameter, ...]
@@ -64,10 +69,6 @@ class Space:
         """Return True: an endless space is not an empty one."""
         return True
 
-    @property
-    def _product(self) -> int:
-        return math.prod(len(parameter.texts) for parameter in self.parameters)
-
     def combination(self, k: int) -> dict[str, Any]:
         """Return the k-th combination, from 0, in Hydra's order: the last key changes first.
 
@@ -83,34 +84,6 @@ class Space:
             k, place = divmod(k, len(parameter.values))
             point[parameter.name] = parameter.values[place]
         return dict(reversed(point.items()))
-
-    @cached_property
-    def _listed(self) -> list[dict[str, Any]]:
-        if self._product > ENUMERABLE:
-            raise SweepError(
-                "hydra.sweeper.when", dict(self.conditions),
-                f"{self._product} combinations are too many to count through",
-                "hydra/sweeper/sampler=tpe",
-            )  # fmt: skip
-        names = [parameter.name for parameter in self.parameters]
-        points: dict[str, dict[str, Any]] = {}
-        for values in itertools.product(*(p.values for p in self.parameters)):
-            point = self._active(dict(zip(names, values, strict=True)))
-            points.setdefault(json.dumps(point), point)
-        return list(points.values())
-
-    @cached_property
-    def _ordered(self) -> list[Parameter]:
-        return in_order(self.parameters, self.conditions)
-
-    def _active(self, point: Mapping[str, Any]) -> dict[str, Any]:
-        """Leave out the keys whose conditions do not hold, or hang on a key that is not given."""
-        kept: dict[str, Any] = {}
-        for parameter in self._ordered:
-            needed = self.conditions.get(parameter.name, {})
-            if parameter.name in point and holds(needed, kept):
-                kept[parameter.name] = point[parameter.name]
-        return {p.name: kept[p.name] for p in self.parameters if p.name in kept}
 
     def suggest(self, trial: Any) -> dict[str, Any]:
         """Ask a trial for a value of every key that is swept at this point."""
@@ -160,12 +133,44 @@ class Space:
                 }
         return known
 
+    @property
+    def _product(self) -> int:
+        return math.prod(len(parameter.texts) for parameter in self.parameters)
+
+    @cached_property
+    def _listed(self) -> list[dict[str, Any]]:
+        if self._product > ENUMERABLE:
+            raise SweepError(
+                "hydra.sweeper.when", dict(self.conditions),
+                f"{self._product} combinations are too many to enumerate",
+                "hydra/sweeper/sampler=tpe",
+            )  # fmt: skip
+        names = [parameter.name for parameter in self.parameters]
+        points: dict[str, dict[str, Any]] = {}
+        for values in itertools.product(*(p.values for p in self.parameters)):
+            point = self._active(dict(zip(names, values, strict=True)))
+            points.setdefault(json.dumps(point), point)
+        return list(points.values())
+
+    @cached_property
+    def _ordered(self) -> list[Parameter]:
+        return in_order(self.parameters, self.conditions)
+
+    def _active(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        """Leave out the keys whose conditions do not hold, or hang on a key that is not given."""
+        kept: dict[str, Any] = {}
+        for parameter in self._ordered:
+            needed = self.conditions.get(parameter.name, {})
+            if parameter.name in point and holds(needed, kept):
+                kept[parameter.name] = point[parameter.name]
+        return {p.name: kept[p.name] for p in self.parameters if p.name in kept}
+
 
 def read(
-    arguments: list[str],
-    params: Mapping[str, Any],
-    when: Mapping[str, Any],
-    parser: OverridesParser,
+    arguments: Sequence[str],
+    params: Mapping[str, Any] | None = None,
+    when: Mapping[str, Any] | None = None,
+    parser: OverridesParser | None = None,
 ) -> Space:
     """Read a command's space.
 
@@ -173,19 +178,30 @@ def read(
         arguments: The task's overrides.
         params: ``hydra.sweeper.params``; the command line wins over it.
         when: ``hydra.sweeper.when``.
-        parser: Hydra's.
+        parser: Hydra's, with a config loader where ``glob`` is used; None makes one without.
+
+    Returns:
+        What is fixed, what is swept, and under which conditions.
 
     Raises:
         SweepError: a sweep or a condition that cannot be.
         HydraException: text that is not in Hydra's grammar.
+
+    Example:
+        >>> space = read(["lr=1e-3,1e-2", "layers=range(1,4)", "seed=7"])
+        >>> len(space), space.fixed
+        (6, ('seed=7',))
+        >>> space.overrides(space.combination(4))
+        ['lr=0.01', 'layers=2', 'seed=7']
     """
-    items = parse(arguments, params, parser)
+    parser = parser or OverridesParser.create()
+    items = parse(arguments, params or {}, parser)
     if not when:
         return Space(tuple(items))
     swept = {item.name: item for item in items if isinstance(item, Parameter)}
     fixed = parser.parse_overrides([item for item in items if isinstance(item, str)])
     pinned = {o.get_key_element().lstrip("+"): o.value() for o in fixed if not o.is_delete()}
-    usual = {p.name: p for p in parse([], params, parser) if isinstance(p, Parameter)}
-    conditions, out = read_conditions(when, Known(swept, pinned, usual))
+    usual = {p.name: p for p in parse([], params or {}, parser) if isinstance(p, Parameter)}
+    needed, out = conditions.read(when, Known(swept, pinned, usual))
     left = [item for item in items if isinstance(item, str) or item.name not in out]
-    return Space(tuple(left), conditions)
+    return Space(tuple(left), needed)

@@ -5,20 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from optuna_workers.errors import SweepError
-from optuna_workers.space.space import Space
+from optuna_workers.space import Space
+from optuna_workers.space.grammar import quoted
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """Where a study is kept.
 
     Attributes:
@@ -43,26 +47,25 @@ def default_name(job: str, space: Space, directions: list[str], custom: str | No
     return f"{job}-{digest[:8]}"
 
 
-def place(config: DictConfig, name: str, cwd: Path) -> Place:
+def locate(config: DictConfig, name: str, cwd: Path) -> Location:
     """Name the study in the configuration and return where that puts it."""
     with read_write(config), open_dict(config):
         config.hydra.sweeper.study_name = name
     directory = (cwd / str(config.hydra.sweep.dir)).resolve()
     url = config.hydra.sweeper.storage or f"sqlite:///{directory}/study.db"
-    return Place(name, _absolute(str(url), cwd), directory)
+    return Location(name, _absolute(str(url), cwd), directory)
 
 
-def _absolute(url: str, cwd: Path) -> str:
-    if not url.startswith("sqlite"):
-        return url
-    scheme, separator, path = url.partition(":///")
-    file, question, options = path.partition("?")
-    if not separator or file in ("", ":memory:"):
-        raise SweepError(
-            "hydra.sweeper.storage", url, "workers are processes and cannot share memory",
-            "a file such as sqlite:///study.db",
-        )  # fmt: skip
-    return f"{scheme}:///{cwd / file}{question}{options}"
+def first(config: DictConfig, space: Space, directions: list[str]) -> Location:
+    """Return where a command's study is kept, under its configured or its default name.
+
+    The name is written into the configuration.
+    """
+    sweeper, cwd = config.hydra.sweeper, Path(str(config.hydra.runtime.cwd))
+    if sweeper.study_name is not None:
+        return locate(config, str(sweeper.study_name), cwd)
+    job, custom = str(config.hydra.job.name), sweeper.custom_search_space
+    return locate(config, default_name(job, space, directions, custom), cwd)
 
 
 def file_of(url: str) -> Path:
@@ -80,11 +83,11 @@ def warn_of_time(config: DictConfig) -> None:
         )
 
 
-def fix(config: DictConfig, where: Place) -> None:
+def fix(config: DictConfig, where: Location) -> None:
     """Make every job compose with this study's name and an absolute directory."""
     fixed = [
-        f"hydra.sweeper.study_name={_quoted(where.name)}",
-        f"hydra.sweep.dir={_quoted(str(where.directory))}",
+        f"hydra.sweeper.study_name={quoted(where.name)}",
+        f"hydra.sweep.dir={quoted(str(where.directory))}",
     ]
     # as text: an override may name ${hydra.job.num}, which is known in a job only
     given: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
@@ -93,6 +96,30 @@ def fix(config: DictConfig, where: Place) -> None:
         config.hydra.sweep.dir = str(where.directory)
 
 
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+def without_password(url: str) -> str:
+    """Return a database URL as it may be shown.
+
+    Example:
+        >>> without_password("postgresql+psycopg://me:secret@db/studies")
+        'postgresql+psycopg://me:***@db/studies'
+        >>> without_password("postgresql+psycopg://me@db/studies?password=secret")
+        'postgresql+psycopg://me@db/studies?password=***'
+    """
+    try:
+        url = make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:  # no URL, but a password may stand in it
+        url = re.sub(r"//([^/@:]*):.*@", r"//\1:***@", url)
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", url)
+
+
+def _absolute(url: str, cwd: Path) -> str:
+    if not url.startswith("sqlite"):
+        return url
+    scheme, separator, path = url.partition(":///")
+    file, question, options = path.partition("?")
+    if not separator or file in ("", ":memory:"):
+        raise SweepError(
+            "hydra.sweeper.storage", url, "workers are processes and cannot share memory",
+            "a file such as sqlite:///study.db",
+        )  # fmt: skip
+    return f"{scheme}:///{cwd / file}{question}{options}"

@@ -1,9 +1,10 @@
-"""Who holds a claim, and whether it still lives."""
+"""Owners of leases: processes named so that no other ever has the name, dead or alive."""
 
 from __future__ import annotations
 
 import functools
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -27,6 +28,17 @@ def host() -> str:
 def me(worker: str = "") -> str:
     """Return a text that names this process, and a worker in it, for ever."""
     return f"{host()} {os.getpid()} {_started(os.getpid())} {worker}".strip()
+
+
+def shown(owner: str) -> tuple[str, int]:
+    """Return an owner's host, as people call it, and its process id.
+
+    Example:
+        >>> shown("gpu-7-9f3c1d2e4b5a-[4026531836 4711 1700000000.00 5d0c/1")
+        ('gpu-7', 4711)
+    """
+    where, pid, *_ = owner.split(" ")
+    return re.sub(r"(-[0-9a-f]{12})?(-\[?\d+)?$", "", where) or where, int(pid)
 
 
 def worker_of(owner: str) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
-import os
 import sys
 import time
 import traceback
@@ -17,14 +15,14 @@ from typing import Any
 
 import cloudpickle
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
 from optuna_workers import checks
-from optuna_workers.workers import current_trial
+from optuna_workers.workers import current_trial, output
 from optuna_workers.workers.current_trial import SweepTrial
-from optuna_workers.workers.process import Answer, Request
+from optuna_workers.workers.process import Reply, Request
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def preload(config: DictConfig) -> None:
             wanted(config)
 
 
-def run(work: Work, request: Request, ask: current_trial.Ask) -> Answer:
+def run(work: Work, request: Request, ask: current_trial.Ask) -> Reply:
     """Compose a trial's configuration and run the task on it."""
     outcome: dict[str, Any] = {}
     begun = time.monotonic()
@@ -82,7 +80,7 @@ def run(work: Work, request: Request, ask: current_trial.Ask) -> Answer:
         trial = SweepTrial(
             request.number, request.study_name, request.params, request.shared, directory, ask
         )
-        with _output(request.output, directory), _current(trial):
+        with output.to_file(request.output, directory), _current(trial):
             job = run_job(
                 hydra_context=work.context,
                 task_function=_caught(work.task, outcome),
@@ -95,12 +93,12 @@ def run(work: Work, request: Request, ask: current_trial.Ask) -> Answer:
             if error := outcome.get("error"):
                 print(error.rstrip(), file=sys.stderr)
     except KeyboardInterrupt:
-        return Answer("INTERRUPTED", directory=str(outcome.get("directory", "")))
+        return Reply("INTERRUPTED", directory=str(outcome.get("directory", "")))
     except Exception:  # a configuration that does not compose
         job, outcome["state"], outcome["error"] = None, "FAIL", traceback.format_exc()
     finally:
-        _close_logs(work.config)
-    return Answer(
+        output.close_logs(work.config)
+    return Reply(
         outcome["state"],
         outcome.get("values"),
         error=outcome.get("error", ""),
@@ -171,40 +169,3 @@ def _current(trial: SweepTrial) -> Iterator[None]:
         yield
     finally:
         current_trial.set_current(None)
-
-
-@contextlib.contextmanager
-def _output(mode: str, directory: Path) -> Iterator[None]:
-    """Send what the job prints, from C++ too, to ``output.log`` in its folder."""
-    if mode != "file":
-        yield
-        return
-    directory.mkdir(parents=True, exist_ok=True)
-    kept = os.dup(1), os.dup(2)
-    with (directory / "output.log").open("ab", buffering=0) as file:
-        _flush()
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    try:
-        yield
-    finally:
-        _flush()
-        for number, original in enumerate(kept, start=1):
-            os.dup2(original, number)
-            os.close(original)
-
-
-def _flush() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-
-
-def _close_logs(config: DictConfig) -> None:
-    """Detach the job's log file, so that later lines do not land in it."""
-    root = logging.getLogger()
-    for handler in list(root.handlers):
-        if isinstance(handler, logging.FileHandler):
-            root.removeHandler(handler)
-            handler.close()
-    if not OmegaConf.is_missing(config.hydra, "hydra_logging"):
-        configure_log(config.hydra.hydra_logging, config.hydra.verbose)

@@ -26,7 +26,7 @@ GRACE = 20.0
 
 
 class Died(Exception):
-    """The child ended without an answer."""
+    """The child ended without a reply."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Request:
 
 
 @dataclass
-class Answer:
+class Reply:
     """How a trial ended.
 
     Attributes:
@@ -68,7 +68,7 @@ class Child:
     """One process that runs trials one after another.
 
     Args:
-        payload: What ``_child.serve`` unpickles.
+        payload: What ``job.serve`` unpickles.
         threads: Cores it may use, or None.
     """
 
@@ -102,7 +102,7 @@ class Child:
         """Return its process id."""
         return self._process.pid
 
-    def run(self, request: Request, ask: Callable[..., Any]) -> Answer:
+    def run(self, request: Request, ask: Callable[..., Any]) -> Reply:
         """Run a trial, answering what the task asks meanwhile.
 
         Raises:

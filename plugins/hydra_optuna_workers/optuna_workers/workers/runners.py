@@ -10,13 +10,13 @@ import cloudpickle
 
 from optuna_workers.plan import Plan
 from optuna_workers.workers import job
-from optuna_workers.workers.process import Answer, Child, Died, Request
+from optuna_workers.workers.process import Child, Died, Reply, Request
 
 
 class Runner(Protocol):
     """Where trials run."""
 
-    def run(self, request: Request, ask: Callable[..., Any]) -> Answer:
+    def run(self, request: Request, ask: Callable[..., Any]) -> Reply:
         """Run one."""
 
     def interrupt(self) -> None:
@@ -38,20 +38,20 @@ class Children:
         self._child = Child(self._plan.payload, self._plan.threads)
         return self._child
 
-    def run(self, request: Request, ask: Callable[..., Any]) -> Answer:
+    def run(self, request: Request, ask: Callable[..., Any]) -> Reply:
         """Run a trial in the child."""
         most = self._plan.sweeper.max_trials_per_worker
         if self._child and most is not None and self._child.trials >= most:
             self.close()
         child = self._child or self.start()
         try:
-            answer = child.run(request, ask)
+            reply = child.run(request, ask)
         except Died:
             self.close()
             raise
-        if answer.state == "INTERRUPTED":
+        if reply.state == "INTERRUPTED":
             self.close()
-        return answer
+        return reply
 
     def interrupt(self) -> None:
         """Stop the trial that runs."""
@@ -83,12 +83,12 @@ class Inline:
         work, _ = cloudpickle.loads(plan.payload)
         return cls(work)
 
-    def run(self, request: Request, ask: Any) -> Answer:
+    def run(self, request: Request, ask: Any) -> Reply:
         """Run one."""
-        answer = job.run(self._work, replace(request, output="terminal"), ask)
-        if answer.state == "INTERRUPTED":
+        reply = job.run(self._work, replace(request, output="terminal"), ask)
+        if reply.state == "INTERRUPTED":
             raise KeyboardInterrupt
-        return answer
+        return reply
 
     def interrupt(self) -> None:
         """Nothing runs beside the caller."""

@@ -6,20 +6,23 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from optuna_workers import stopping, study_info
+from optuna_workers import stopping
 from optuna_workers.callbacks import Callbacks, StudyInfo, TrialInfo
-from optuna_workers.plan import Plan, key_of
-from optuna_workers.sampling.trials import LOST, Begun, Book
-from optuna_workers.storage.slots import Claim, Claims
-from optuna_workers.workers.process import Answer, Died, Request
+from optuna_workers.callbacks.study_info import facts_of
+from optuna_workers.plan import Plan
+from optuna_workers.sampling.trials import LOST, Book
+from optuna_workers.storage.leases import heartbeat
+from optuna_workers.storage.slots import SLOTS, Claim, Claims, read_facts
+from optuna_workers.workers.attempt import Attempt, Lost, Shared
 from optuna_workers.workers.runners import Runner
 
 log = logging.getLogger(__name__)
+
+DIED = "its worker died"
 
 
 class Worker:
@@ -29,8 +32,8 @@ class Worker:
         plan: What the command is about.
         name: Tells the workers of a process apart.
         runner: Where trials run.
-        study: What callbacks are told.
-        callbacks: Hear of each trial.
+        study: What callbacks are given.
+        callbacks: Called for each trial.
         stop: Set when no more trials are wanted.
     """
 
@@ -58,14 +61,14 @@ class Worker:
         """Run trials until no slot is left; return Hydra's JobReturns, pickled.
 
         Raises:
-            KeyboardInterrupt: after the trial that ran was given back.
+            KeyboardInterrupt: after the slot of the trial that ran was released.
         """
         try:
             while not self._stop.is_set() and not self._should_stop():
                 claim = self._claims.take(self._plan.n_trials)
                 if claim is None:
                     break
-                with self._heartbeat():
+                with self._lease_kept():
                     self._fill(claim)
         finally:
             self._runner.close()
@@ -76,33 +79,26 @@ class Worker:
             stopping.reason(self._claims, self._plan)
         )
 
-    @contextlib.contextmanager
-    def _heartbeat(self) -> Iterator[None]:
-        """Renew the lease, and pass on what the task says it does, from a thread of our own."""
-        over = threading.Event()
+    def _lease_kept(self) -> contextlib.AbstractContextManager[None]:
+        """Renew the lease, and pass on a new status at once, while the block runs."""
         every = self._plan.sweeper.lease_seconds / 3
+        self._status = said = ""
+        renewed = time.monotonic()
 
-        def beat() -> None:
-            said, renewed = "", time.monotonic()
-            while not over.wait(min(1.0, every)):
-                if self._status != said or time.monotonic() - renewed > every:
-                    said, renewed = self._status, time.monotonic()
-                    self._claims.renew(said)
+        def renew() -> None:
+            nonlocal said, renewed
+            if self._status != said or time.monotonic() - renewed > every:
+                said, renewed = self._status, time.monotonic()
+                self._claims.renew(said)
 
-        self._status = ""
-        thread = threading.Thread(target=beat, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+        return heartbeat(renew, every=min(1.0, every))
 
     def _fill(self, claim: Claim) -> None:
         """Run trials for a slot until it has ended."""
-        for dead in self._book.bury(claim.slot, "its worker died"):
-            self._announce_lost(claim, dead)
-        again, reason = None, "its worker died"
+        for dead in self._book.end_lost_of(claim.slot, DIED):
+            log.warning("trial %d: its worker died; slot %d runs again", dead.number, claim.slot)
+            self._call_trial_end(replace(self._info_of(claim, dead), state="FAIL", error=DIED))
+        again, reason = None, DIED
         if (lost := self._book.lost(claim)) is not None:
             if LOST not in lost.user_attrs:  # it had ended; only the slot did not know
                 self._adopt(claim, lost)
@@ -110,182 +106,51 @@ class Worker:
             again = lost.params
         while claim.attempt <= self._plan.sweeper.max_retries:
             try:
-                self._try(claim, again)
+                Attempt(self._shared(), claim).run(again)
                 return
-            except _Lost as error:
+            except Lost as error:
                 again, reason = error.values, str(error)
                 claim = self._claims.retry(replace(claim, trial=error.number))
         self._exhausted(claim, claim.trial, reason)
 
-    def _try(self, claim: Claim, again: dict[str, Any] | None) -> None:
-        begun = self._book.begin(claim, again)
-        trial = self._info(claim, begun)
-        point = key_of(begun.values)
-        facts = _facts(trial)
-        if not self._claims.started(claim, begun.number, point, facts):
-            self._book.give_up(begun.number, "another worker has taken its slot over")
-            return
-        self._callbacks.trial_start(self._study, trial)
-        twin = None
-        if self._plan.sweeper.duplicates == "reuse" and not self._plan.enumerated:
-            twin = self._claims.ended_with(point)
-        answer = self._copied(begun, twin) if twin else self._run(claim, begun, trial)
-        if answer.job:
-            self.jobs.append(answer.job)
-        self._end(claim, begun, trial, answer, twin)
-
-    def _run(self, claim: Claim, begun: Begun, trial: TrialInfo) -> Answer:
-        plan = self._plan
-        request = Request(
-            begun.number, plan.name, dict(begun.values), begun.overrides, dict(plan.shared),
-            len(plan.directions), plan.sweeper.output,
-        )  # fmt: skip
-        asked = _Asked(self, begun)
-        try:
-            answer = self._runner.run(request, asked)
-        except Died as error:
-            trial = replace(trial, directory=asked.directory or trial.directory)
-            if self._stop.is_set():
-                return Answer("INTERRUPTED")
-            self._claims.started(claim, begun.number, key_of(begun.values), _facts(trial))
-            self._give_up(claim, begun, trial, str(error))
-            raise _Lost(str(error), begun.number, dict(begun.values)) from None
-        except KeyboardInterrupt:
-            self._runner.interrupt()
-            self._give_back(claim, begun, trial)
-            raise
-        if answer.state == "INTERRUPTED" and not self._stop.is_set():
-            answer.state, answer.error = "FAIL", "the trial was interrupted from outside"
-        return answer
-
-    def _copied(self, begun: Begun, twin: Any) -> Answer:
-        """Take the values of a trial with the same point instead of running it again."""
-        known = study_info.facts_of(twin)
-        log.info("trial %d has the point of trial %d: not run again", begun.number, twin.trial)
-        return Answer("COMPLETE", known["values"], directory=known["directory"])
-
-    def _end(
-        self, claim: Claim, begun: Begun, trial: TrialInfo, answer: Answer, twin: Any
-    ) -> None:
-        if answer.state == "INTERRUPTED":
-            self._give_back(claim, begun, trial)
-            return
-        if not self._claims.hold(claim):
-            log.warning("trial %d: another worker has taken its slot over", begun.number)
-            return
-        state = "FAIL" if answer.state == "MISMATCH" else answer.state
-        self._annotate(begun, answer, twin)
-        if not self._book.tell(begun.number, state, answer.values):
-            return
-        values = answer.values or (self._book.values(begun.number) if state == "PRUNED" else None)
-        ended = replace(
-            trial, state=state, values=values, error=answer.error, seconds=answer.seconds,
-            directory=Path(answer.directory or trial.directory),
-            duplicate_of=twin.trial if twin else None,
-        )  # fmt: skip
-        self._claims.finish(claim, state, begun.number, _facts(ended))
-        self._callbacks.trial_end(self._study, ended)
-        if answer.state == "MISMATCH":
-            raise stopping.Mismatch(answer.error)
-
-    def _annotate(self, begun: Begun, answer: Answer, twin: Any) -> None:
-        known: dict[str, Any] = {"overrides": begun.overrides, "directory": answer.directory}
-        if answer.error:
-            known["error"] = answer.error[-2000:]
-        if twin:
-            known["duplicate_of"] = twin.trial
-        self._book.annotate(begun.number, known)
-
-    def _give_up(self, claim: Claim, begun: Begun, trial: TrialInfo, reason: str) -> None:
-        log.warning("trial %d: %s", begun.number, reason)
-        self._book.annotate(begun.number, {"overrides": begun.overrides, "error": reason})
-        if self._book.give_up(begun.number, reason):
-            self._callbacks.trial_end(self._study, replace(trial, state="FAIL", error=reason))
-
-    def _give_back(self, claim: Claim, begun: Begun, trial: TrialInfo) -> None:
-        self._give_up(claim, begun, trial, "interrupted")
-        self._claims.release(claim)
-
-    def _announce_lost(self, claim: Claim, dead: Any) -> None:
-        log.warning("trial %d: its worker died; slot %d runs again", dead.number, claim.slot)
-        trial = self._info_of(claim, dead)
-        self._callbacks.trial_end(
-            self._study, replace(trial, state="FAIL", error="its worker died")
+    def _shared(self) -> Shared:
+        return Shared(
+            plan=self._plan,
+            study=self._study,
+            callbacks=self._callbacks,
+            book=self._book,
+            claims=self._claims,
+            runner=self._runner,
+            stop=self._stop,
+            jobs=self.jobs,
+            show=self._show,
         )
 
-    def _adopt(self, claim: Claim, ended: Any) -> None:
-        trial = self._info_of(claim, ended)
-        trial = replace(trial, state=ended.state.name, values=ended.values)
-        self._claims.finish(claim, ended.state.name, ended.number, _facts(trial))
+    def _show(self, status: str) -> None:
+        self._status = status
+
+    def _call_trial_end(self, trial: TrialInfo) -> None:
         self._callbacks.trial_end(self._study, trial)
 
+    def _adopt(self, claim: Claim, ended: Any) -> None:
+        """End a slot as its trial did, whose worker died between the two."""
+        trial = self._info_of(claim, ended)
+        trial = replace(trial, state=ended.state.name, values=ended.values)
+        self._claims.finish(claim, ended.state.name, ended.number, facts_of(trial))
+        self._call_trial_end(trial)
+
     def _exhausted(self, claim: Claim, number: int | None, reason: str) -> None:
+        """End a slot whose retries are used up as FAIL."""
         retries = self._plan.sweeper.max_retries
         reason += f"; {claim.attempt} time(s), hydra.sweeper.max_retries={retries}"
-        row = self._claims.rows(*self._claims.of_slot(claim.slot))[0]
-        known = {**study_info.facts_of(row), "error": reason, "state": "FAIL"}
+        (row,) = self._claims.rows(SLOTS.c.slot == claim.slot)
+        known = {**read_facts(row), "error": reason, "state": "FAIL"}
         self._claims.finish(claim, "FAIL", number or 0, known)
 
-    def _info(self, claim: Claim, begun: Begun) -> TrialInfo:
-        return TrialInfo(
-            begun.number, claim.slot, claim.attempt, dict(begun.values), tuple(begun.overrides),
-            self._plan.directory,
-        )  # fmt: skip
-
     def _info_of(self, claim: Claim, trial: Any) -> TrialInfo:
+        """Return what callbacks are given of a trial that another worker ran."""
         overrides = tuple(trial.user_attrs.get("overrides", ()))
         known = trial.user_attrs.get("directory") or self._plan.directory
         return TrialInfo(
             trial.number, claim.slot, claim.attempt, dict(trial.params), overrides, Path(known)
         )
-
-    def report(self, begun: Begun, value: float, step: int) -> None:
-        """Pass an intermediate value on; Optuna has pruners for one direction only."""
-        if len(self._plan.directions) == 1:
-            begun.trial.report(value, step)
-
-    def say(self, text: str) -> None:
-        """Show what the trial does."""
-        self._status = text
-
-
-class _Asked:
-    """Answers what a task asks of its trial."""
-
-    def __init__(self, worker: Worker, begun: Begun) -> None:
-        self._worker, self._begun = worker, begun
-        self.directory: Path | None = None
-
-    def __call__(self, kind: str, *arguments: Any) -> Any:
-        if kind == "report":
-            self._worker.report(self._begun, *arguments)
-        elif kind == "should_prune":
-            several = len(self._begun.trial.study.directions) > 1
-            return not several and self._begun.trial.should_prune()
-        elif kind == "status":
-            self._worker.say(*arguments)
-        elif kind == "directory":
-            self.directory = Path(arguments[0])
-        elif kind == "set_user_attr":
-            self._begun.trial.set_user_attr(*arguments)
-        return None
-
-
-class _Lost(Exception):
-    """A trial whose process died under a living worker."""
-
-    def __init__(self, reason: str, number: int, values: dict[str, Any]) -> None:
-        super().__init__(reason)
-        self.number, self.values = number, values
-
-
-def _facts(trial: TrialInfo) -> dict[str, Any]:
-    return {
-        "params": dict(trial.params),
-        "overrides": list(trial.overrides),
-        "directory": str(trial.directory),
-        "values": trial.values,
-        "error": trial.error[-2000:],
-        "seconds": trial.seconds,
-        "duplicate_of": trial.duplicate_of,
-    }

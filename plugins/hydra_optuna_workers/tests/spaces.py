@@ -7,8 +7,8 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import strategies as st
-from optuna_workers.space.space import Space
-from optuna_workers.space.space import read as read_space
+from optuna_workers.space import Space
+from optuna_workers.space import read as read_space
 
 PARSER = OverridesParser.create()
 

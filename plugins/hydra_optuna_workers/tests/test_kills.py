@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import Ended, ended
 
-from sweeper.stage import Stage, check_whole, eventually
+from tests.processes import Ended, ended, eventually
+from tests.stage import Stage, check_whole
 
 REPEATS = int(os.environ.get("KILL_REPEATS", "5"))
 AT_ONCE = 3
@@ -25,7 +25,7 @@ SWEEP = (
     f"hydra.sweeper.n_trials={N_TRIALS}", "hydra.sweeper.n_jobs=2",
     "hydra.sweeper.lease_seconds=2", "hydra.sweeper.max_retries=5",
 )  # fmt: skip
-PROGRAMS = {"child": "_child.py", "loop": "popen_loky_posix"}
+PROGRAMS = {"child": "child.py", "loop": "popen_loky_posix"}
 """What tells the processes below the parent apart, by their command lines."""
 
 

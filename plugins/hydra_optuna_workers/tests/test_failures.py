@@ -17,9 +17,9 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial
 
-from sweeper import quick
+from tests import quick
+from tests.stage import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 APP = Path(__file__).with_name("failing_app.py")
 TRIALS = [
     "return",

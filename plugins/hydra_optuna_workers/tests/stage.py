@@ -7,20 +7,20 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 import psutil
-from conftest import Ended
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeper import quick
+from tests import quick
+from tests.processes import Ended
 
 APP = Path(__file__).parent / "app"
+ROOT = Path(__file__).resolve().parents[1]
+"""Where the plugin lies."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ class Stage:
     folder: Path
     url: str = ""
 
-    def start(self, *words: str, host: str = "", app: str = "stub.py") -> subprocess.Popen[str]:
+    def start(
+        self, *words: str, host: str = "", app: str | Path = "stub.py"
+    ) -> subprocess.Popen[str]:
         """Start a sweep as one machine would; ``host`` makes it another machine."""
         return subprocess.Popen(
             [sys.executable, str(APP / app), *self._words(*words)],
@@ -149,16 +151,6 @@ class Stage:
         """Leave no process behind."""
         for process in self.processes():
             process.kill()
-
-
-def eventually(what: Callable[[], bool], *, seconds: float = 30) -> bool:
-    """Return whether something comes true in time."""
-    end = time.monotonic() + seconds
-    while not what():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def check_whole(stage: Stage, n_trials: int, name: str = "s") -> list[FrozenTrial]:

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from optuna_workers.errors import SweepError
+from optuna_workers.space import Space
+from optuna_workers.space.difference import difference
 from optuna_workers.space.parameter import same
-from optuna_workers.space.space import Space, difference
 
-from sweeper.spaces import INTERVALS, LISTS, conditional, points, product, read
+from tests.spaces import INTERVALS, LISTS, conditional, points, product, read
 
 SWEEP = ("optimizer=adam,sgd,rmsprop", "momentum=0.5,0.9", "nesterov=true,false")
 WHEN = {"momentum": {"optimizer": ["sgd", "rmsprop"]}, "nesterov": {"momentum": 0.9}}

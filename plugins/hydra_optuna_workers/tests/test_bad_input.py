@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sweeper.test_failures import sweep
+from tests.test_failures import sweep
 
 FLOAT, LIST = "x=interval(0,1)", "x=1,2,3"
 

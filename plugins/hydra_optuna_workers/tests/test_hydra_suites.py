@@ -10,7 +10,7 @@ import importlib.util
 import pytest
 from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
 
-from sweeper.conftest import unavailable
+from tests.processes import unavailable
 
 # some of the tasks return words, which are no objective and so fail
 SWEEPER = ["hydra/sweeper=optuna_workers", "hydra.sweeper.max_failure_rate=1"]
@@ -21,7 +21,7 @@ def launcher_there(launcher_name: str) -> None:
     if launcher_name == "joblib" and not importlib.util.find_spec(
         "hydra_plugins.hydra_joblib_launcher"
     ):
-        unavailable("needs joblib's launcher: pip install 'catdog-lab[joblib]'")
+        unavailable("needs joblib's launcher: pip install 'hydra-optuna-workers[joblib]'")
 
 
 @pytest.mark.usefixtures("launcher_there")

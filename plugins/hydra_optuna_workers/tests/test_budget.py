@@ -6,10 +6,10 @@ import signal
 
 import psutil
 import pytest
-from conftest import ended, succeeded
 from optuna.trial import TrialState
 
-from sweeper.stage import Stage, check_whole, eventually
+from tests.processes import ended, eventually, succeeded
+from tests.stage import Stage, check_whole
 
 NAMED = "hydra.sweeper.study_name=s"
 SAMPLED = ("x=interval(0.0, 1.0)", "hydra/sweeper/sampler=random", NAMED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from optuna.trial import TrialState
 
-from sweeper.stage import Stage
+from tests.stage import Stage
 
 STEPS = 9
 SWEEP = (

@@ -38,7 +38,7 @@ RAY = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 def needs(package: str, extra: str) -> None:
     if importlib.util.find_spec(package) is None:
         assert not os.environ.get("CI"), f"CI installs {package}"
-        pytest.skip(f"needs {package}: pip install 'catdog-lab[{extra}]'")
+        pytest.skip(f"needs {package}: pip install 'hydra-optuna-workers[{extra}]'")
 
 
 def sweep(folder: Path, *words: str) -> list[optuna.trial.FrozenTrial]:

@@ -42,7 +42,7 @@ def odd() -> None:
 
 
 def prune() -> None:
-    """Give the trial up after one report, as a training loop would."""
+    """End as pruned after one report, as a training loop would."""
     import optuna
 
     trial = current_trial()

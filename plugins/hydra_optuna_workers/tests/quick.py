@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from conftest import Ended
+from tests.processes import Ended
 
 PRELOADED = ["hydra.main", "optuna", "optuna.storages", "sqlalchemy.orm", "alembic.command",
              "alembic.context", "cloudpickle", "rich.live", "psutil", "filelock"]  # fmt: skip

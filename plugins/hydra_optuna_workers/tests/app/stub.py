@@ -52,7 +52,7 @@ def work(cfg: DictConfig) -> None:
 
 
 def learn(cfg: DictConfig) -> float:
-    """Report ``steps`` values that approach the trial's own; give up when told to."""
+    """Report ``steps`` values that approach the trial's own; stop when pruned."""
     from optuna import TrialPruned
 
     trial = current_trial()

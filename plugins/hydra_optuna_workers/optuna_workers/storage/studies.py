@@ -1,21 +1,24 @@
-"""A study's name, its database, and whether it is the one that was meant."""
+"""Opens studies: makes or loads one, and checks that it is the one that was meant."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import optuna
 import sqlalchemy as sa
 from filelock import FileLock
+from omegaconf import DictConfig
 from optuna.storages import RDBStorage
 
 from optuna_workers.errors import SweepError
-from optuna_workers.space import space as space_module
-from optuna_workers.space.space import Space
-from optuna_workers.storage.location import Place, file_of
+from optuna_workers.space import Space
+from optuna_workers.space.difference import difference
+from optuna_workers.storage import location
+from optuna_workers.storage.location import Location
 from optuna_workers.storage.retry import despite_others
 from optuna_workers.storage.slots import Claims
 
@@ -25,7 +28,6 @@ SPACE, FIXED, STOPPED = "hydra:space", "hydra:fixed", "hydra:stopped"
 """User attributes of a study: what it searches, under which overrides; why it stopped early."""
 
 DATABASES = "sqlite:///file.db, postgresql+psycopg://user@host/name"
-
 
 _checked: set[str] = set()
 """Databases whose tables this process has seen: looking again costs 0.1 s each time."""
@@ -43,57 +45,48 @@ def open_storage(url: str) -> RDBStorage:
             return _opened(url, parsed.get_backend_name())
     except (sa.exc.SQLAlchemyError, ImportError, OSError) as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        shown = _without_password(url)
+        shown = location.without_password(url)
         raise SweepError(
             "hydra.sweeper.storage", shown, f"this storage cannot be used: {reason}", DATABASES
         ) from None
 
 
-@despite_others
-def _opened(url: str, backend: str) -> RDBStorage:
-    waits = {"sqlite": {"timeout": 60}, "postgresql": {"connect_timeout": 10}}
-    options: dict[str, Any] = {"connect_args": waits.get(backend, {})}
-    if backend != "sqlite":
-        options["pool_pre_ping"] = True
-    known = url in _checked
-    storage = RDBStorage(
-        url, engine_kwargs=options, skip_compatibility_check=known, skip_table_creation=known
-    )
-    _checked.add(url)
-    return storage
+def find(
+    config: DictConfig, space: Space, directions: list[str], total: int
+) -> tuple[Location, bool]:
+    """Return the study that a command works on, and whether nothing is left to do in it.
 
+    Its name is written into the configuration.
 
-def _without_password(url: str) -> str:
-    try:
-        return sa.make_url(url).render_as_string(hide_password=True)
-    except sa.exc.ArgumentError:
-        return url
-
-
-@contextlib.contextmanager
-def _one_at_a_time(url: str) -> Iterator[None]:
-    """Lock a SQLite file's creation: alembic's tables are made by one process only."""
-    if not url.startswith("sqlite"):
-        yield
-        return
-    file = file_of(url)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{file}.lock"):
-        yield
+    Args:
+        config: The command's configuration.
+        space: What it searches.
+        directions: One per objective.
+        total: Its slots.
+    """
+    named = config.hydra.sweeper.study_name is not None
+    where = location.first(config, space, directions)
+    if named:
+        return where, is_over(where, total, stopped=False)
+    default, number = where.name, 1
+    while is_over(where, total, stopped=True):
+        number += 1
+        where = location.locate(config, f"{default}-{number}", Path(config.hydra.runtime.cwd))
+    return where, False
 
 
 def claims_of(storage: RDBStorage, name: str, *, worker: str = "", lease: float = 60) -> Claims:
-    """Return the claim table of a study."""
+    """Return the slots of a study."""
     number = storage.get_study_id_from_name(name)
     return Claims(storage.engine, number, worker=worker, lease_seconds=lease)
 
 
 def end_of(ended: int) -> str:
-    """Return the note that ``on_study_end`` has heard of a study whose slots have all ended."""
+    """Return the note that ``on_study_end`` was called after so many slots had ended."""
     return f"study_end/{ended}"
 
 
-def is_over(where: Place, total: int, *, stopped: bool) -> bool:
+def is_over(where: Location, total: int, *, stopped: bool) -> bool:
     """Return whether all slots of a study have ended, and its callbacks know.
 
     Args:
@@ -116,7 +109,7 @@ def is_over(where: Place, total: int, *, stopped: bool) -> bool:
     return ended >= total and claims.was_done(end_of(ended))
 
 
-def create(where: Place, space: Space, directions: Sequence[Any]) -> tuple[RDBStorage, bool]:
+def create(where: Location, space: Space, directions: Sequence[Any]) -> tuple[RDBStorage, bool]:
     """Create or load the study; return its storage and whether it was there before.
 
     Raises:
@@ -135,7 +128,7 @@ def create(where: Place, space: Space, directions: Sequence[Any]) -> tuple[RDBSt
     stored = study.user_attrs.get(SPACE)
     if stored is None:
         study.set_user_attr(SPACE, now)
-    elif changed := space_module.difference(stored, now):
+    elif changed := difference(stored, now):
         raise SweepError(
             "hydra.sweeper.study_name", where.name,
             f"this study searches another space ({changed})",
@@ -165,3 +158,29 @@ def _compare_directions(name: str, stored: list[str], asked: list[str]) -> None:
             "hydra.sweeper.direction", asked, f"study {name} has {stored}",
             "another hydra.sweeper.study_name",
         )  # fmt: skip
+
+
+@despite_others
+def _opened(url: str, backend: str) -> RDBStorage:
+    waits = {"sqlite": {"timeout": 60}, "postgresql": {"connect_timeout": 10}}
+    options: dict[str, Any] = {"connect_args": waits.get(backend, {})}
+    if backend != "sqlite":
+        options["pool_pre_ping"] = True
+    known = url in _checked
+    storage = RDBStorage(
+        url, engine_kwargs=options, skip_compatibility_check=known, skip_table_creation=known
+    )
+    _checked.add(url)
+    return storage
+
+
+@contextlib.contextmanager
+def _one_at_a_time(url: str) -> Iterator[None]:
+    """Lock a SQLite file's creation: alembic's tables are made by one process only."""
+    if not url.startswith("sqlite"):
+        yield
+        return
+    file = location.file_of(url)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{file}.lock"):
+        yield

@@ -1,0 +1,44 @@
+"""What every test has: a home of its own, no settings from outside, Hydra with a clean slate."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.fixtures import postgres, postgres_server, shared, stage  # noqa: F401
+from tests.stage import APP, ROOT
+
+UNSET = ("HYDRA_", "OMP_NUM_", "TF_NUM_", "MKL_NUM_", "OPENBLAS_NUM_", "COLUMNS")
+"""Environment variables, by prefix, that would change what a sweep does or shows."""
+
+# how long an example takes says more about the machine than about the code
+settings.register_profile("sweeper", deadline=None)
+settings.load_profile("sweeper")
+
+# a shell starts `pytest &` with Ctrl-C ignored, and so would be every command that tests interrupt
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give each test an empty working folder and home; commands find the plugin and the stub."""
+    for name in [name for name in os.environ if name.startswith(UNSET)]:
+        monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(APP), *filter(None, known)]))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    yield
+    if "hydra" in sys.modules:
+        from hydra.core.global_hydra import GlobalHydra
+
+        GlobalHydra.instance().clear()

@@ -1,0 +1,87 @@
+"""What workers share through the database, whichever kind it is."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from optuna_workers.storage.leases import heartbeat
+from optuna_workers.storage.location import without_password
+from optuna_workers.storage.notes import Notes, tables
+
+
+@pytest.mark.slow
+def test_eight_make_the_tables_of_a_new_server_at_once(postgres: str) -> None:
+    engines = [sa.create_engine(postgres) for _ in range(8)]
+    notes = [Notes(engine, 1) for engine in engines]  # connects
+    barrier = threading.Barrier(len(notes))
+
+    def make(mine: Notes) -> None:
+        barrier.wait()
+        mine.create_tables()
+
+    for _ in range(5):
+        with ThreadPoolExecutor(len(notes)) as pool:
+            list(pool.map(make, notes))
+        assert set(tables.tables) <= set(sa.inspect(engines[0]).get_table_names())
+        tables.drop_all(engines[0])
+    for engine in engines:
+        engine.dispose()
+
+
+def test_the_latest_value_of_a_note_stands(tmp_path: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/study.db")
+    mine, another = Notes(engine, 1), Notes(engine, 2)
+    mine.create_tables()
+    assert mine.kept("n_trials") is None
+    mine.keep("n_trials", 3)
+    mine.keep("n_trials", 5)
+    assert (mine.kept("n_trials"), another.kept("n_trials")) == (5, None)
+
+
+def test_a_heart_beats_until_the_block_ends() -> None:
+    beats: list[float] = []
+    enough = threading.Event()
+
+    def beat() -> None:
+        beats.append(0)
+        if len(beats) == 3:
+            enough.set()
+
+    with heartbeat(beat, every=0.01):
+        assert enough.wait(10)
+    heard = len(beats)
+    assert not threading.Event().wait(0.05) and len(beats) == heard
+
+
+def test_who_holds_a_note_in_a_long_call_keeps_it(tmp_path: Path) -> None:
+    """A call may take longer than a lease; nobody else makes it meanwhile."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/study.db")
+    notes = Notes(engine, 1, lease_seconds=0.3)
+    notes.create_tables()
+    notes.owner = "elsewhere 1 0.00"  # on another host only the lease can tell
+    made: list[int] = []
+
+    def slowly() -> int:
+        made.append(1)
+        return 1 if threading.Event().wait(1.2) else 2
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: notes.once("k", slowly), range(2)))
+    assert found == [2, 2] and made == [1]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:se/cr@et@db/x", "postgresql://me:***@db/x"),
+        ("sqlite:////a/study.db", "sqlite:////a/study.db"),
+        ("mysql://h/x?password=secret&ssl=1", "mysql://h/x?password=***&ssl=1"),
+        ("plain.db", "plain.db"),
+    ],
+)
+def test_passwords_are_masked(url: str, shown: str) -> None:
+    assert without_password(url) == shown
