@@ -1,7 +1,8 @@
 # make train      build .venv, install, and run the main job on drawn demo photos
 # make sweep      the same, then a search of seconds
-# make test       build the same and run the tests
-# make check      lint, types and tests, as CI does
+# make test       build the same and run the tests that need no server, browser or kill (5 minutes)
+# make test-all   these, and then the others
+# make check      lint, types and make test
 # make docs       the pages of docs/, into docs/_build (Python 3.11 or later)
 # make bench      the benchmarks, into benchmarks/RESULTS.md (make bench-quick: minutes, no file)
 # make kill-test  kill every kind of process of a sweep, 30 times each (EXTRAS=dev,postgres,joblib)
@@ -12,7 +13,7 @@ INSTALLED := .venv/.installed
 SPHINX := .venv/.sphinx
 PEERS := .venv-peers/.installed
 
-.PHONY: train sweep test check lint kill-test bench bench-quick docs clean
+.PHONY: train sweep test test-all check lint kill-test bench bench-quick docs clean
 .DEFAULT_GOAL := train
 
 $(INSTALLED): pyproject.toml plugins/hydra_optuna_workers/pyproject.toml constraints.txt
@@ -30,7 +31,10 @@ sweep: $(INSTALLED)
 	$(BIN)/python -m catdog.sweep smoke
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m 'not slow'
+
+test-all: test
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m slow
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -49,7 +53,7 @@ docs: $(SPHINX)
 	$(BIN)/python -m sphinx -W --keep-going --quiet docs docs/_build
 
 kill-test: $(INSTALLED)
-	KILL_REPEATS=30 $(BIN)/python -m pytest -s tests/sweeper/test_kills.py -k random_moments
+	KILL_REPEATS=30 $(BIN)/python -m pytest -s plugins/hydra_optuna_workers/tests/test_kills.py -k random_moments
 
 $(PEERS): benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv .venv-peers

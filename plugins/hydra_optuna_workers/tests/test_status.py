@@ -145,9 +145,7 @@ def test_nothing_is_changed(stage: Stage, ask: Ask) -> None:
         (b"journal", "this is no SQLite database"),
     ],
 )
-def test_what_is_no_database(
-    tmp_path: Path, refused: Ask, made: bytes | None, said: str
-) -> None:
+def test_what_is_no_database(tmp_path: Path, refused: Ask, made: bytes | None, said: str) -> None:
     file = tmp_path / "study.db"
     if made is not None:
         file.write_bytes(made)

@@ -53,8 +53,9 @@ def _head(found: StudyStatus) -> Iterator[Text]:
     lost = sum(slot.is_lost for slot in found.slots)
     yield Text.assemble((clean(found.name), "bold"), f"  {', '.join(found.directions)}")
     yield Text(clean(found.storage), "dim", overflow="fold")
-    parts = [f"{found.done} of {total} slots have ended", states(found.counts), f"{left} left"]
-    yield Text("  ").join(Text.assemble(part) for part in parts if part)
+    ended = Text(f"{found.done} of {total} slots have ended")
+    parts = [ended, states(found.counts), Text(f"{left} left")]
+    yield Text("  ").join(part for part in parts if part)
     if lost:
         yield Text(f"{lost} lost with their owner: the next worker runs them again", "yellow")
     commands = f"{found.commands or 'no'} command{'' if found.commands == 1 else 's'}"
