@@ -106,7 +106,7 @@ def say_counts(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> None:
     """Refuse a reference with gaps, and join the hooks."""
     if problems := config_reference.problems():
-        sys.exit("docs/reference/keys.yaml: " + "; ".join(problems))
+        sys.exit("the reference of the configuration: " + "; ".join(problems))
     app.connect("source-read", fill_in)
     # before napoleon turns sections such as Args into fields
     app.connect("autodoc-process-docstring", as_written, priority=100)

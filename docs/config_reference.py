@@ -1,16 +1,16 @@
 """The reference of all configuration keys, made of what the code itself reads.
 
-Names, types, defaults and ranges come from the settings' dataclasses, options and their defaults
-from ``conf/``, the sweeper's keys from what its plugin registers at Hydra. Only the sentences are
-written by hand, in ``reference/keys.yaml``; ``problems`` says where the two have drifted apart.
-Imports neither Sphinx nor TensorFlow: a test runs it.
+What the keys are and mean comes from ``catdog.settings.describe``, options and their defaults from
+``conf/``, the sweeper's keys from what its plugin registers at Hydra. The sentences on options and
+on the sweeper's keys are written by hand, in ``reference/sentences.yaml``; ``problems`` says where
+these and the code have drifted apart. Imports neither Sphinx nor TensorFlow: a test runs it.
 """
 
 from __future__ import annotations
 
-import typing
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from catdog.settings import Settings
+from catdog import settings
+from catdog.settings import KeyInfo
 
 DOCS = Path(__file__).resolve().parent
 CONF = DOCS.parent / "conf"
@@ -27,67 +28,39 @@ RECIPES = "experiment"
 """Group whose options are recipes over other groups, named with a ``+``."""
 
 SPACE = "\N{NO-BREAK SPACE}"
-BOUNDS = {"above": "> {}", "least": "≥ {}", "below": "< {}", "most": "≤ {}"}
-TYPES: dict[Any, str] = {
-    str: "text",
-    int: "whole number",
-    float: "number",
-    bool: "`true`, `false`",
-}
-TYPES[type(None)] = "`null`"
-
-
-@dataclass(frozen=True)
-class Key:
-    """A key of the settings; ``name`` is dotted, ``values`` says what it accepts."""
-
-    name: str
-    values: str
-    default: Any
+CODE = re.compile(r"(?<![\w`/.~])[A-Za-z~/.]*(?:[a-z][.=/][a-z]|\w_\w|\.zip\b)(?:[\w./=]*\w)?")
+"""Words of a sentence that are code: keys, files, names with an underscore."""
 
 
 def sentences() -> dict[str, dict[str, Any]]:
     """Read what is written by hand."""
-    return yaml.safe_load((DOCS / "reference" / "keys.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load((DOCS / "reference" / "sentences.yaml").read_text(encoding="utf-8"))
 
 
-def groups() -> dict[str, list[Key]]:
+def groups() -> dict[str, list[KeyInfo]]:
     """Return the settings' keys by group; those of no group lie under an empty name."""
-    found: dict[str, list[Key]] = {}
-    hints = typing.get_type_hints(Settings)
-    for item in fields(Settings):
-        kind = hints[item.name]
-        if is_dataclass(kind):
-            found[item.name] = list(_keys(kind, f"{item.name}."))
-        else:
-            found.setdefault("", []).append(Key(item.name, _type(kind), item.default))
+    found: dict[str, list[KeyInfo]] = {}
+    for info in settings.describe():
+        found.setdefault(info.key.rpartition(".")[0], []).append(info)
     return found
 
 
-def _keys(group: Any, prefix: str) -> Iterator[Key]:
-    hints = typing.get_type_hints(group)
-    for item in fields(group):
-        make: Any = item.default_factory
-        default = make() if item.default is MISSING else item.default
-        yield Key(prefix + item.name, _values(hints[item.name], item.metadata), default)
+def accepted(info: KeyInfo) -> str:
+    """Return what a key accepts: its options, or its type and bounds."""
+    if info.accepted and info.type.startswith("text"):
+        return ", ".join(f"`{option}`" for option in info.accepted.split(", "))
+    kind, null = (part.strip() for part in info.type.partition("or null")[::2])
+    null = ", or `null`" if info.type.endswith("or null") else ""
+    bounds = re.sub(r"([<>]=?) ", rf"\1{SPACE}", info.accepted)
+    for ascii_form, sign in (("<=", "≤"), (">=", "≥")):
+        bounds = bounds.replace(ascii_form, sign)
+    kind = kind.replace("true or false", "`true` or `false`")
+    return f"{kind} {bounds}".strip() + null
 
 
-def _values(kind: Any, metadata: Mapping[str, Any]) -> str:
-    if "options" in metadata:
-        return ", ".join(shown(option) for option in metadata["options"])
-    bounds = [text.format(metadata[name]) for name, text in BOUNDS.items() if name in metadata]
-    bounds = [text.replace(" ", SPACE) for text in bounds]
-    kinds = typing.get_args(kind) or (kind,)
-    if typing.get_origin(kind) is list or not bounds:
-        return _type(kind)
-    null = ", or `null`" if type(None) in kinds else ""
-    return f"{_type(next(iter(kinds)))} {' and '.join(bounds)}{null}"
-
-
-def _type(kind: Any) -> str:
-    if typing.get_origin(kind) is list:
-        return f"list of {TYPES[typing.get_args(kind)[0]]}s"
-    return " or ".join(map(_type, typing.get_args(kind))) if kind not in TYPES else TYPES[kind]
+def meaning(info: KeyInfo) -> str:
+    """Return the code's sentence with its keys and files marked as code."""
+    return CODE.sub(lambda found: f"`{found[0]}`", info.description)
 
 
 def options() -> dict[str, dict[str, dict[str, Any]]]:
@@ -141,16 +114,15 @@ def choices(group: str) -> dict[str, dict[str, Any]]:
 
 def problems() -> list[str]:
     """Say where the sentences and the code do not name the same things."""
-    said, there = sentences(), [key.name for keys in groups().values() for key in keys]
+    said = sentences()
     pairs: list[tuple[str, Iterable[str], Iterable[str]]] = [
-        ("keys", said["keys"], there),
         ("options", said["options"], options()),
         ("sweeper", said["sweeper"], sweeper()),
         ("samplers", said["samplers"], choices("sampler")),
         ("pruners", said["pruners"], choices("pruner")),
     ]
     pairs += [(f"options.{g}", said["options"].get(g, {}), own) for g, own in options().items()]
-    found = []
+    found = [f"{info.key} has no sentence" for info in settings.describe() if not info.description]
     for place, written, real in pairs:
         found += [f"{place}: {name} has no sentence" for name in real if name not in written]
         found += [f"{place}: there is no {name}" for name in written if name not in set(real)]
@@ -175,9 +147,9 @@ def markdown() -> str:
         parts += ["| key | default | values | meaning |", "|---|---|---|---|"]
         for key in keys:
             there = of_conf.get(group, {})
-            default = shown(there.get(chosen.get(group, ""), {}).get(key.name, key.default))
-            meaning = said["keys"][key.name] + _owners(key.name, there)
-            parts.append(f"| `{key.name}` | {default} | {key.values} | {meaning} |")
+            default = shown(there.get(chosen.get(group, ""), {}).get(key.key, key.default))
+            what = meaning(key) + _owners(key.key, there)
+            parts.append(f"| `{key.key}` | {default} | {accepted(key)} | {what} |")
         parts.append("")
     recipes = _options(f"+{RECIPES}", of_conf[RECIPES], said["options"][RECIPES])
     parts += ["## Recipes", "", *recipes]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from helpers.pages import ROOT
 
+from catdog import settings
 from catdog.settings import parse
 
 
@@ -27,11 +29,11 @@ def reference() -> ModuleType:
 def test_every_key_and_option_has_a_sentence_and_every_sentence_a_key(
     reference: ModuleType,
 ) -> None:
-    assert reference.problems() == [], "mend docs/reference/keys.yaml"
+    assert reference.problems() == [], "mend docs/reference/sentences.yaml"
 
 
 def test_its_keys_are_those_that_a_run_knows(reference: ModuleType) -> None:
-    names = [key.name for keys in reference.groups().values() for key in keys]
+    names = [info.key for keys in reference.groups().values() for info in keys]
     assert sorted(names) == sorted(parse.known_keys())
 
 
@@ -42,7 +44,7 @@ def test_every_file_of_conf_is_an_option(reference: ModuleType) -> None:
 
 @pytest.mark.parametrize(
     "place, name",
-    [("keys", "optimizer.lr"), ("sweeper", "n_jobs"), ("samplers", "tpe"), ("pruners", "median")],
+    [("sweeper", "n_jobs"), ("samplers", "tpe"), ("pruners", "median")],
 )
 def test_a_missing_sentence_is_noticed(
     reference: ModuleType, monkeypatch: pytest.MonkeyPatch, place: str, name: str
@@ -58,27 +60,38 @@ def test_an_option_without_a_sentence_and_a_sentence_without_a_key_are_noticed(
 ) -> None:
     said = reference.sentences()
     del said["options"]["head"]["mlp"]
-    said["keys"]["optimizer.learning_rate"] = "It is called otherwise."
+    said["sweeper"]["n_workers"] = "It is called otherwise."
     monkeypatch.setattr(reference, "sentences", lambda: said)
     assert reference.problems() == [
-        "keys: there is no optimizer.learning_rate",
+        "sweeper: there is no n_workers",
         "options.head: mlp has no sentence",
     ]
+
+
+def test_a_key_whose_field_has_no_sentence_is_noticed(
+    reference: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = [replace(info, description="") for info in settings.describe()[:1]]
+    monkeypatch.setattr(reference.settings, "describe", lambda: bare)
+    assert reference.problems() == ["data.name has no sentence"]
 
 
 def test_sentences_are_sentences(reference: ModuleType) -> None:
     def leaves(node: Any) -> list[str]:
         return [x for v in node.values() for x in (leaves(v) if isinstance(v, dict) else [v])]
 
-    odd = [said for said in leaves(reference.sentences()) if not said.endswith(".") or "|" in said]
-    assert odd == []
+    every = leaves(reference.sentences()) + [info.description for info in settings.describe()]
+    assert [said for said in every if not said.endswith(".") or "|" in said] == []
 
 
 def test_the_tables_show_defaults_and_ranges(reference: ModuleType) -> None:
     page = reference.markdown()
-    assert "| `optimizer.lr` | `0.001` | number >\xa00 and ≤\xa0100 | Learning rate" in page
-    assert "| `augment.views` | `1` | whole number ≥\xa01 and ≤\xa064 |" in page
+    assert "| `optimizer.lr` | `0.001` | a number >\xa00 and ≤\xa0100 | Learning rate" in page
+    assert "| `augment.views` | `1` | a whole number ≥\xa01 and ≤\xa064 |" in page
+    assert "| `trainer.patience` | `3` | a whole number ≥\xa01, or `null` |" in page
     assert "| `trainer.class_weight` | `null` | `null`, `balanced` |" in page
+    assert "`false` | `true` or `false` |" in page
+    assert "early stopping and `schedule=plateau`." in page
     assert "`optimizer.momentum=0.9`, `optimizer.nesterov=true` |" in page
     assert "| `n_trials` | `null` |" in reference.sweeper_markdown()
 
