@@ -7,10 +7,10 @@ import importlib
 import io
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -56,12 +56,20 @@ html_copy_source = False
 
 
 def help_of(command: str) -> str:
-    """Return a command's own help, as an 80 column terminal shows it."""
-    called = [sys.executable, "-m", f"catdog.{command.split()[0]}", *command.split()[1:], "--help"]
-    path = os.pathsep.join(sys.path[1:3])
-    env = {**os.environ, "COLUMNS": "80", "PYTHONPATH": path}
-    asked = subprocess.run(called, env=env, cwd=ROOT, capture_output=True, text=True, check=True)
-    return asked.stdout.replace(str(ROOT), ".").rstrip()
+    """Return a command's own help, as an 80 column terminal shows it.
+
+    The command's ``main`` prints it in this process, which has TensorFlow loaded already.
+    """
+    name, *words = command.split()
+    said = io.StringIO()
+    with (
+        mock.patch.object(sys, "argv", [f"catdog.{name}", *words, "--help"]),
+        mock.patch.dict(os.environ, COLUMNS="80"),
+        contextlib.redirect_stdout(said),
+        contextlib.suppress(SystemExit),
+    ):
+        importlib.import_module(f"catdog.{name}").main()
+    return said.getvalue().replace(str(ROOT), ".").rstrip()
 
 
 def modules_of(package: str) -> str:
@@ -75,9 +83,10 @@ def modules_of(package: str) -> str:
 
 def fill_in(app: Sphinx, name: str, source: list[str]) -> None:
     """Put what the code says of itself where a page asks for it by a comment."""
-    page = source[0]
-    page = page.replace("<!-- keys -->", config_reference.markdown())
-    page = page.replace("<!-- keys of the sweeper -->", config_reference.sweeper_markdown())
+    page = re.sub(r"<!-- keys -->", lambda _: config_reference.markdown(), source[0])
+    page = re.sub(
+        r"<!-- keys of the sweeper -->", lambda _: config_reference.sweeper_markdown(), page
+    )
     page = re.sub(r"<!-- modules: ([\w.]+) -->", lambda found: modules_of(found[1]), page)
     page = re.sub(
         r"<!-- help: ([\w ]+) -->", lambda found: f"```text\n{help_of(found[1])}\n```", page
