@@ -48,7 +48,7 @@ def main() -> None:
             else:
                 raise ConfigError("--dir", asked.dir, "there is no such folder")
     except KeyboardInterrupt:
-        hydra_app.leave("interrupted", 130)
+        hydra_app.exit_with("interrupted", 130)
 
 
 def _parse(words: list[str]) -> argparse.Namespace:
@@ -79,7 +79,7 @@ def _seconds(text: str) -> float:
 def _list(root: Path) -> None:
 
     items = cache_contents.items(root)
-    list_cache(root, items, cache_contents.others(root, items))
+    print_items(root, items, cache_contents.unknown(root, items))
 
 
 def _prune(root: Path, asked: argparse.Namespace) -> None:
@@ -97,7 +97,7 @@ def _prune(root: Path, asked: argparse.Namespace) -> None:
     elif asked.yes or _confirmed(root, chosen):
         _remove(root, chosen)
     if not asked.dry_run:
-        cache_contents.sweep_up(root)
+        cache_contents.remove_leftovers(root)
 
 
 def _confirmed(root: Path, chosen: list[Item]) -> bool:
@@ -141,7 +141,7 @@ def _total(some: list[Item]) -> str:
     return f"{things}, {decimal(sum(item.size for item in some))},"
 
 
-def list_cache(root: Path, items: Sequence[Item], others: Sequence[str]) -> None:
+def print_items(root: Path, items: Sequence[Item], others: Sequence[str]) -> None:
     """Print what lies in the cache, and what lies there that is not catdog's."""
     table = Table(box=None, pad_edge=False, show_footer=True)
     total = decimal(sum(item.size for item in items))

@@ -68,7 +68,7 @@ def _findings(asked: argparse.Namespace) -> Iterator[Finding]:
     except ImportError:  # the checks that need it say so
         yield from _all(asked)
         return
-    with resources.tensorflow_asked() as answer:  # it loads while the rest is looked at
+    with resources.tensorflow_gpus() as answer:  # it loads while the rest is looked at
         yield from _all(asked)
         try:
             yield _devices(answer(), has_nvidia=resources.has_nvidia())
@@ -78,7 +78,7 @@ def _findings(asked: argparse.Namespace) -> Iterator[Finding]:
 
 def _all(asked: argparse.Namespace) -> Iterator[Finding]:
     for name, check in checks.ALL:
-        yield from checks.alone(name, check, asked)
+        yield from checks.guarded(name, check, asked)
 
 
 def _devices(gpus: list[str], *, has_nvidia: bool) -> Finding:

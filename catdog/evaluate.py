@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from catdog.evaluation.breakdown import ClassRow
     from catdog.progress import Progress
     from catdog.settings import Settings
-    from catdog.tracking.model_lookup import Named
+    from catdog.tracking.model_lookup import FoundModel
 
 
 SPLITS = ("unseen", "all", "train", "val", "test")
@@ -59,7 +59,7 @@ class Model:
     """
 
     asked: str
-    named: Named
+    named: FoundModel
     overrides: Sequence[str] = ()
     seen: Mapping[str, str] = field(default_factory=dict)
 
@@ -70,12 +70,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="catdog-") as scratch:
         with hydra_app.one_message():
             model = _model(options.model, overrides.named(words), Path(scratch))
-        sys.argv[1:] = [*own(model.overrides, words), *words]
+        sys.argv[1:] = [*kept_overrides(model.overrides, words), *words]
         typed = ["python", "-m", "catdog.evaluate", "--model", options.model]
         typed += ["--split", options.split] if options.split != "unseen" else []
         typed += [overrides.absolute(word) for word in words]
 
-        @hydra_app.attended
+        @hydra_app.with_one_message
         def task(cfg: DictConfig) -> None:
             _evaluate(hydra_app.settings_of(cfg), model, options.split, shlex.join(typed))
 
@@ -108,7 +108,7 @@ def _model(asked: str, named: Mapping[str, str], scratch: Path) -> Model:
     return Model(asked, found, past_run.overrides(run), past_run.splits(run))
 
 
-def own(given: Sequence[str], words: Sequence[str]) -> list[str]:
+def kept_overrides(given: Sequence[str], words: Sequence[str]) -> list[str]:
     """Return the overrides of the model's run that still hold beside what is asked now.
 
     What was kept out of training (``data.drop``) does not: it may be about other photos, and the
@@ -132,7 +132,7 @@ def _evaluate(settings: Settings, model: Model, split: str, typed: str) -> None:
 
     progress, store, tta = console.Console(), settings.tracking, settings.evaluation.tta
     manifest = inputs.photos(settings, progress)
-    photos = chosen(manifest, split, model, progress)
+    photos = choose_photos(manifest, split, model, progress)
     classes = model.named.classes or manifest.classes
     labels = labels_of(photos, manifest.classes, classes)
     tracker = Tracker(uri=store.uri, experiment=store.experiment, root=paths.root())
@@ -154,7 +154,7 @@ def _evaluate(settings: Settings, model: Model, split: str, typed: str) -> None:
         evaluation_report.describe(run, settings, manifest, findings, title, typed)
         evaluation_report.log(run, findings, photos, loaded.classes, probabilities, labels)
     browse = tracker.how_to_browse(run.run_id)
-    evaluated(title, findings.summary(), findings.classes, browse)
+    print_evaluation(title, findings.summary(), findings.classes, browse)
 
 
 def _tags(model: Model, typed: str) -> dict[str, str]:
@@ -167,7 +167,7 @@ def _tags(model: Model, typed: str) -> dict[str, str]:
     return {key: value for key, value in known.items() if value}
 
 
-def chosen(manifest: Manifest, split: str, model: Model, progress: Progress) -> list[Photo]:
+def choose_photos(manifest: Manifest, split: str, model: Model, progress: Progress) -> list[Photo]:
     """Return the photos to score.
 
     Raises:
@@ -208,7 +208,7 @@ def labels_of(photos: Sequence[Photo], names: Sequence[str], classes: Sequence[s
     return np.array([place[photo.label] for photo in photos])
 
 
-def evaluated(
+def print_evaluation(
     title: str, figures: Mapping[str, str], classes: Sequence[ClassRow], browse: str
 ) -> None:
     """Print what an evaluation found: figures, one row per class, where to see more."""

@@ -18,10 +18,10 @@ from catdog.settings import Tracking
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from catdog.study.retrain import Best
+    from catdog.study.retrain import RetrainResult
     from catdog.tracking import Tracker
     from catdog.tracking.champion import Verdict
-    from catdog.tracking.model_lookup import Named
+    from catdog.tracking.model_lookup import FoundModel
     from catdog.tracking.registry import Registry
 
 
@@ -46,14 +46,14 @@ def main() -> NoReturn:
     """Run the command."""
     options = _options()
     try:
-        crowned = _promote(options)
+        promoted = _promote(options)
     except KeyboardInterrupt:
-        hydra_app.leave("interrupted", 130)
+        hydra_app.exit_with("interrupted", 130)
     except CatdogError as error:
         if hydra_app.VERBOSE:
             raise
-        hydra_app.leave(hydra_app.as_options(error), 1)
-    sys.exit(0 if crowned else BEATEN)
+        hydra_app.exit_with(hydra_app.with_option_names(error), 1)
+    sys.exit(0 if promoted else BEATEN)
 
 
 def _options() -> argparse.Namespace:
@@ -95,10 +95,10 @@ def _promote(options: argparse.Namespace) -> bool:
         found = retrain.best_of(asked, tracker, options.retrain, options.seeds, options.dry_run)
         if found is None:
             return False
-        retrained(found)
+        print_retrained(found)
         asked = found.run_id
     named = _named(asked, options)
-    champion = registry.holder(CHAMPION)
+    champion = registry.version_of(CHAMPION)
     say(f"candidate: {named.title}")
     if champion and champion.run_id == named.run_id:
         say(f"it is the champion already: models:/{options.name}@{CHAMPION}")
@@ -109,10 +109,10 @@ def _promote(options: argparse.Namespace) -> bool:
     if options.dry_run:
         say(f"it would be registered{' and become the champion' if wins else ''}; nothing is done")
         return wins
-    return _register(named, registry, tracker, crowned=wins)
+    return _register(named, registry, tracker, promoted=wins)
 
 
-def _named(asked: str, options: argparse.Namespace) -> Named:
+def _named(asked: str, options: argparse.Namespace) -> FoundModel:
     from catdog.tracking import model_lookup
 
     with tempfile.TemporaryDirectory(prefix="catdog-") as scratch:
@@ -130,7 +130,7 @@ def _verdict(run_id: str, champion: str, tracker: Tracker) -> Verdict:
     return judge(past_run.answers(tracker.open(run_id)), past_run.answers(tracker.open(champion)))
 
 
-def _register(named: Named, registry: Registry, tracker: Tracker, *, crowned: bool) -> bool:
+def _register(named: FoundModel, registry: Registry, tracker: Tracker, *, promoted: bool) -> bool:
     from catdog.tracking import logged_model
 
     run = tracker.open(named.run_id)
@@ -139,14 +139,14 @@ def _register(named: Named, registry: Registry, tracker: Tracker, *, crowned: bo
         logged_model.log_from_artifacts(run, named.classes)
         model_id = run.model_id()
     version = registry.register(named.run_id, model_id)
-    if crowned:
-        registry.crown(version)
-    alias = "champion" if crowned else "no alias"
-    promoted(registry.name, version.number, alias)
-    return crowned
+    if promoted:
+        registry.promote(version)
+    alias = "champion" if promoted else "no alias"
+    print_version(registry.name, version.number, alias)
+    return promoted
 
 
-def retrained(found: Best) -> None:
+def print_retrained(found: RetrainResult) -> None:
     """Print the mean of each trial's settings over the seeds."""
     table = Table("trial", "as a trial", f"mean {found.metric}", "sd", "seeds")
     for one in found.again:
@@ -156,7 +156,7 @@ def retrained(found: Best) -> None:
     RichConsole(width=200, highlight=False).print(table)
 
 
-def promoted(name: str, version: str, alias: str) -> None:
+def print_version(name: str, version: str, alias: str) -> None:
     """Print what a model is called in the registry now."""
     use = f"models:/{name}@{alias}" if alias == "champion" else f"models:/{name}/{version}"
     RichConsole(width=200, highlight=False).print(f"version {version} of {name}, {alias}: {use}")

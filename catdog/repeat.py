@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from catdog.experiment import Outcome
     from catdog.tracking import Tracker
     from catdog.tracking.compare import Difference, Facts, Reason
-    from catdog.tracking.store import Known
+    from catdog.tracking.store import StoredRun
 MANY = 15
 """How many reasons a table lists."""
 
@@ -68,7 +68,7 @@ def main() -> NoReturn:
     except CatdogError as error:
         if hydra_app.VERBOSE:
             raise
-        hydra_app.leave(hydra_app.as_options(error), 1)
+        hydra_app.exit_with(hydra_app.with_option_names(error), 1)
     words = changed(original.overrides, options.overrides)
     shown = paths.without_password(shlex.join(words))
     console.Console().note(f"repeating {original.run_id[:8]}: {shown}")
@@ -98,31 +98,31 @@ def find(asked: str, uri: str | None, experiment: str) -> Original:
 
     store = open_store(uri, experiment)
     try:
-        known = store.know(asked) if re.fullmatch("[0-9a-f]{32}", asked) else None
+        known = store.get(asked) if re.fullmatch("[0-9a-f]{32}", asked) else None
         return _original(store, known or _beginning(asked, store))
     except MlflowException as error:
         reason = str(error).splitlines()[0][:300]
         raise ConfigError("RUN", asked, f"{store.shown_uri} answers: {reason}") from None
 
 
-def _beginning(asked: str, store: Tracker) -> Known:
+def _beginning(asked: str, store: Tracker) -> StoredRun:
     """Return the only run whose id begins so."""
     from catdog.tracking import model_lookup
 
-    ids = model_lookup.ids_beginning(asked, store)
-    known = store.know(ids[0]) if len(ids) == 1 else None
+    ids = model_lookup.ids_with_prefix(asked, store)
+    known = store.get(ids[0]) if len(ids) == 1 else None
     if known is not None:
         return known
     where = f"experiment {store.experiment} of {store.shown_uri}"
     if ids:
         found = f"{len(ids)} runs of {where} begin so: {listed(ids)}"
         raise ConfigError("RUN", asked, found, f"python -m catdog.repeat {ids[0]}")
-    least = model_lookup.LEAST_ID
+    least = model_lookup.MIN_PREFIX
     found = f"no run's id is or begins so ({least} letters at least); looked in {where}"
     raise ConfigError("RUN", asked, found, "python -m catdog.ui")
 
 
-def _original(store: Tracker, known: Known) -> Original:
+def _original(store: Tracker, known: StoredRun) -> Original:
     """Read what a repeat needs of a run, before anything is run."""
     from catdog.tracking import Tracker, compare, past_run
 
@@ -138,7 +138,7 @@ def _original(store: Tracker, known: Known) -> Original:
     return Original(known.run_id, tracker, words, facts)
 
 
-def _check(known: Known) -> None:
+def _check(known: StoredRun) -> None:
     """Refuse a run that no command repeats."""
     kind, fix = known.tags.get(names.KIND), ""
     if known.deleted:
@@ -167,7 +167,7 @@ def _run(original: Original) -> Outcome:
 
     done: list[Outcome] = []
 
-    @hydra_app.attended
+    @hydra_app.with_one_message
     def task(cfg: Any) -> None:
         done.append(train.run(cfg, original.tracker, tags={names.REPEATS: original.run_id}))
 
@@ -181,12 +181,15 @@ def _report(original: Original, again: str) -> bool:
 
     then, now = original.facts, compare.read(original.tracker, again)
     differing = compare.differences(then, now)
-    title, figures = f"{again[:8]} repeats {original.run_id[:8]}", len(compare.wanted(then, now))
-    compared(title, figures, differing, compare.reasons(then, now))
+    title, figures = (
+        f"{again[:8]} repeats {original.run_id[:8]}",
+        len(compare.keys_to_compare(then, now)),
+    )
+    print_comparison(title, figures, differing, compare.reasons(then, now))
     return bool(differing)
 
 
-def compared(
+def print_comparison(
     title: str, figures: int, differing: Sequence[Difference], reasons: Sequence[Reason]
 ) -> None:
     """Print which figures of a repeat are not the same, and why that may be."""

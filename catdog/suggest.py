@@ -13,22 +13,22 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 
 from catdog.cli import hydra_app
-from catdog.study.first_point import ANSWER, DROPOUT
+from catdog.study.first_point import DROPOUT, SUGGESTIONS_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-@hydra_app.attended
+@hydra_app.with_one_message
 def task(cfg: DictConfig) -> None:
     """Run the LR range test with the configured photos, head and optimizer."""
     suggestions = _test(cfg)
-    if place := os.environ.get(ANSWER):
+    if place := os.environ.get(SUGGESTIONS_FILE):
         dropout = OmegaConf.select(cfg, DROPOUT)
         answer = {"suggestions": suggestions, DROPOUT: dropout}
         Path(place).write_text(json.dumps(answer, default=list))
     else:
-        suggest(suggestions)
+        print_suggestions(suggestions)
 
 
 def _test(cfg: DictConfig) -> dict[str, float]:
@@ -52,7 +52,7 @@ def main() -> None:
     hydra_app.start(task)
 
 
-def suggest(suggestions: dict[str, float]) -> None:
+def print_suggestions(suggestions: dict[str, float]) -> None:
     """Print what the LR range test suggests."""
     table = Table(title="LR range test", show_header=False, title_justify="left")
     for name, rate in suggestions.items():

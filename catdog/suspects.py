@@ -43,7 +43,7 @@ def main() -> None:
     typed += [f"--similarity={asked.similarity}"] if asked.similarity else []
     typed += [f"--split={asked.split}"] if asked.split != "all" else []
 
-    @hydra_app.attended
+    @hydra_app.with_one_message
     def task(cfg: DictConfig) -> None:
         _look(hydra_app.settings_of(cfg), asked, shlex.join(typed))
 
@@ -99,10 +99,10 @@ def _look(settings: Settings, asked: argparse.Namespace, typed: str) -> None:
             similarity=asked.similarity or label_errors.SIMILARITY, progress=progress,
         )  # fmt: skip
         label_report.log(run, found, manifest, typed)
-    inspected(found, run.local_artifacts(), tracker.how_to_browse(run.run_id))
+    print_suspects(found, run.local_artifacts(), tracker.how_to_browse(run.run_id))
 
 
-def inspected(found: Inspection, folder: Path | None, browse: str, most: int = 10) -> None:
+def print_suspects(found: Inspection, folder: Path | None, browse: str, most: int = 10) -> None:
     """Print the first suspects and near-duplicates, and where all of them are."""
     out = RichConsole(width=200, highlight=False)
     table = Table("label", "rather", "probability", "split", "photo", title_justify="left")

@@ -43,7 +43,7 @@ def task(cfg: DictConfig) -> float:
     return _try(cfg, trial) if trial else _single(cfg)
 
 
-@hydra_app.attended
+@hydra_app.with_one_message
 def _single(cfg: DictConfig) -> float:
     return run(cfg).objective
 
@@ -67,7 +67,7 @@ def run(cfg: DictConfig, tracker: Tracker | None = None, **facts: Any) -> Outcom
     outcome: Outcome = experiment.run(
         settings, manifest, weights, tracker, provenance=provenance, progress=progress, clock=clock
     )
-    summarize(outcome, tracker.how_to_browse(outcome.run_id))
+    print_summary(outcome, tracker.how_to_browse(outcome.run_id))
     return outcome
 
 
@@ -175,7 +175,7 @@ def main() -> None:
     hydra_app.start(task)
 
 
-def summarize(outcome: Outcome, browse: str) -> None:
+def print_summary(outcome: Outcome, browse: str) -> None:
     """Print the table that ends a run."""
     fitted, test, seconds = outcome.fitted, outcome.test, outcome.seconds
     table = Table(title=f"run {outcome.run_id[:8]}", show_header=False, title_justify="left")

@@ -28,7 +28,7 @@ from catdog.errors import CatdogError, ConfigError
 from catdog.settings import Tracking
 from catdog.system import databases, server
 from catdog.system.server import HOST, Server
-from catdog.system.study_copies import Gathered, database
+from catdog.system.study_copies import StudyCopies, database
 
 LOOK_SECONDS = 2
 """How often servers and studies are looked at."""
@@ -84,7 +84,7 @@ def _port(text: str) -> int:
 
 def _browse(asked: argparse.Namespace, stop: threading.Event, running: ExitStack) -> None:
     """Check all that can be wrong, then start the servers and watch them until told to stop."""
-    store, key = databases.asked(asked.uri)
+    store, key = databases.mlflow_store(asked.uri)
     remote = store.startswith(("http://", "https://"))
     (databases.check_server if remote else _check_store)(store, key)
     wanted, studies = [] if remote else [_mlflow(store, asked.port)], None
@@ -139,12 +139,12 @@ def _mlflow(store: str, port: int) -> Server:
     return Server("MLflow", [sys.executable, "-m", "mlflow", "server", *words], port, env)
 
 
-def _studies(asked: argparse.Namespace, running: ExitStack) -> tuple[str, Gathered | None]:
+def _studies(asked: argparse.Namespace, running: ExitStack) -> tuple[str, StudyCopies | None]:
     """Return the database to show, and what keeps it up to date if it has copies."""
     if asked.study:
         return database(asked.sweeps, asked.study), None
     copy = Path(running.enter_context(tempfile.TemporaryDirectory())) / "studies.db"
-    studies = Gathered(asked.sweeps, copy)
+    studies = StudyCopies(asked.sweeps, copy)
     if not studies.refresh():
         said = "there is no study yet; a sweep makes it"
         raise ConfigError("--sweeps", asked.sweeps, said, "python -m catdog.sweep smoke")

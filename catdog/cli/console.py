@@ -44,6 +44,6 @@ class Console(Progress):
         self._err.print(message, style="dim", soft_wrap=True, markup=False)
 
 
-def complain(message: str) -> None:
+def print_error(message: str) -> None:
     """Print an error on stderr, in one message."""
     sys.stderr.write(f"catdog: {message}\n")

@@ -50,7 +50,7 @@ def settings_of(cfg: DictConfig) -> Settings:
     return parse.parse(plain(cfg))
 
 
-def as_options(error: Exception) -> str:
+def with_option_names(error: Exception) -> str:
     """Return a message in which the store is called as commands without Hydra's keys call it."""
     return re.sub(r"\btracking\.(uri|experiment)=", r"--\1=", str(error))
 
@@ -67,7 +67,7 @@ def one_message() -> Iterator[None]:
         raise SystemExit(f"catdog: {error}") from None
 
 
-def attended(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], T]:
+def with_one_message(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], T]:
     """Decorate a task that ``start`` runs: an error that the user can fix is one message.
 
     Not for trials of a sweep: the sweeper shows their errors, and their runs have the tracebacks.
@@ -86,7 +86,7 @@ def start(task: Callable[[DictConfig], Any]) -> None:
     """Run Hydra; show what a person can mend as one message, anything else as a traceback.
 
     Args:
-        task: Gets the composed configuration; ``attended`` unless it runs trials.
+        task: Gets the composed configuration; ``with_one_message`` unless it runs trials.
     """
     signal.signal(signal.SIGTERM, _terminate)
     gc.disable()  # Hydra copies its configuration some 150,000 times and leaves no garbage
@@ -97,23 +97,23 @@ def start(task: Callable[[DictConfig], Any]) -> None:
     try:
         hydra.main(version_base="1.3", config_path=place, config_name=CONFIG)(task)()
     except KeyboardInterrupt:
-        leave("interrupted", 130)
+        exit_with("interrupted", 130)
     except Exception as error:
         message = explain(error)
         if VERBOSE or message is None:
             raise
-        leave(message, 1)
+        exit_with(message, 1)
 
 
 def _terminate(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt  # the same clean end as Ctrl-C
 
 
-def leave(message: str, status: int) -> NoReturn:
+def exit_with(message: str, status: int) -> NoReturn:
     """Complain and end the process."""
     from catdog.cli import console
 
-    console.complain(message)
+    console.print_error(message)
     sys.exit(status)
 
 

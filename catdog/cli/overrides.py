@@ -72,7 +72,7 @@ def absolute(override: str) -> str:
     return f"{key}='{path.absolute()}'"
 
 
-def typed() -> str:
+def typed_command() -> str:
     """Return this process's command, so that it can be pasted anywhere."""
     words = [absolute(word) for word in sys.argv[1:]]
     if words[:2] == ["--config-dir", str(paths.sweeps())]:  # by python -m catdog.sweep

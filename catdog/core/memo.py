@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 
 T = TypeVar("T")
 
-MOST = 2
+MOST_PER_KIND = 2
 """Values of one kind: a sweep over two heads swings between two prefixes; memory stays bounded."""
 
 
@@ -23,7 +23,7 @@ class Memo:
         self._values: dict[str, OrderedDict[Hashable, object]] = {}
 
     def get(self, kind: str, key: Hashable, make: Callable[[], T]) -> T:
-        """Return the value of ``key``, made if it is not there; ``MOST`` of a kind are kept.
+        """Return the value of ``key``, made if it is not there; ``MOST_PER_KIND`` of a kind are kept.
 
         Args:
             kind: Name of what is kept.
@@ -34,7 +34,7 @@ class Memo:
         if key in values:
             values.move_to_end(key)
             return cast("T", values[key])
-        while len(values) >= MOST:
+        while len(values) >= MOST_PER_KIND:
             values.popitem(last=False)  # before the next is made: both would need memory
         made = make()
         values[key] = made

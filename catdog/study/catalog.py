@@ -20,12 +20,12 @@ class Search:
     found: str
 
 
-def known(folder: Path) -> list[Search]:
+def searches(folder: Path) -> list[Search]:
     """Read every search in a folder, by name."""
     return [_read(path) for path in sorted(folder.glob("*.yaml"))]
 
 
-def unknown(name: str, names: list[str]) -> str:
+def unknown_message(name: str, names: list[str]) -> str:
     """Say that there is no such search, and which one was probably meant."""
     if "=" in name or name.startswith("-"):
         return f"the name of a search comes first, before {name}: one of {', '.join(names)}"

@@ -18,7 +18,7 @@ from optuna_workers import StudyInfo, SweepCallback
 from catdog.cli import hydra_app
 from catdog.errors import ConfigError
 
-ANSWER = "CATDOG_SUGGEST_FILE"
+SUGGESTIONS_FILE = "CATDOG_SUGGEST_FILE"
 """Environment variable that names a file for the suggestions, instead of printing them."""
 
 WHICH = ("valley", "steep", "minimum")
@@ -51,7 +51,7 @@ class StartFromRangeTest(SweepCallback):
         if (study.parameters.get(RATE) or {}).get("kind") != "float":
             say(f"{RATE} is not searched in an interval: no LR range test")
             return None
-        answer = _ask(study)
+        answer = _run_range_test(study)
         rate = answer.get("suggestions", {}).get(self._which, math.nan)
         if math.isnan(rate):
             say("The LR range test has no suggestion: the search starts without one")
@@ -75,7 +75,7 @@ def _shown(point: dict[str, float]) -> str:
     return " ".join(f"{key}={value:.3g}" for key, value in point.items())
 
 
-def _ask(study: StudyInfo) -> dict[str, Any]:
+def _run_range_test(study: StudyInfo) -> dict[str, Any]:
     """Run the test on the study's fixed settings; return nothing if it fails."""
     env = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR" or hydra_app.VERBOSE}
     cwd = str(study.config.hydra.runtime.cwd)
@@ -83,7 +83,7 @@ def _ask(study: StudyInfo) -> dict[str, Any]:
         place = Path(folder) / "answer.json"
         subprocess.run(
             [sys.executable, "-m", "catdog.suggest", *_words(study)],
-            env={**env, ANSWER: str(place)},
+            env={**env, SUGGESTIONS_FILE: str(place)},
             cwd=cwd,
             stdin=subprocess.DEVNULL,
         )

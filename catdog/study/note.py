@@ -40,7 +40,7 @@ def write(info: StudyInfo, command: str, winners: Sequence[Winner] = (), metric:
 def _question(info: StudyInfo) -> str:
     """Return what the search's file asks, if the study comes from one of sweeps/."""
     name = str(info.config.hydra.job.config_name)
-    asked = {search.name: search.question for search in catalog.known(paths.sweeps())}
+    asked = {search.name: search.question for search in catalog.searches(paths.sweeps())}
     return asked.get(name, "")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 from optuna_workers import StudyInfo, SweepCallback, TrialInfo
 
-from catdog.cli.overrides import typed
+from catdog.cli.overrides import typed_command
 from catdog.core import paths
 from catdog.errors import ConfigError
 from catdog.study import note
@@ -19,7 +19,7 @@ from catdog.tracking import names, owners
 if TYPE_CHECKING:
     from catdog.tracking import Tracker
     from catdog.tracking.run import Run
-    from catdog.tracking.store import Known
+    from catdog.tracking.store import StoredRun
 
 
 class StudyRun(SweepCallback):
@@ -64,7 +64,7 @@ class StudyRun(SweepCallback):
         """Bring the parent up to date; end the run of a trial that could not do so itself."""
         with self._lock:
             if trial.state == "FAIL":
-                self._bury(info, trial)
+                self._end_run_of(info, trial)
             self._log_progress(info)
 
     def on_study_end(self, info: StudyInfo) -> None:
@@ -75,9 +75,9 @@ class StudyRun(SweepCallback):
             self._log_progress(info)
             Result(tracker, run, info).log()
         finally:
-            mine = {owners.OWNER, owners.session()}
+            mine = {owners.OWNER, owners.session_tag()}
             others = owners.living({k: v for k, v in parent.tags.items() if k not in mine})
-            run.drop_tags([owners.session()])
+            run.drop_tags([owners.session_tag()])
             if info.finished or not others:
                 run.end(_status(info))
 
@@ -91,9 +91,9 @@ class StudyRun(SweepCallback):
             )
         return self._tracker
 
-    def _parent(self, info: StudyInfo) -> Known:
+    def _parent(self, info: StudyInfo) -> StoredRun:
         tracker, run_id = self._store(info), info.shared[names.SHARED_PARENT]
-        parent = tracker.know(run_id)
+        parent = tracker.get(run_id)
         if parent is None or parent.deleted:
             gone = "was deleted" if parent else "is not there"
             raise ConfigError(
@@ -109,7 +109,7 @@ class StudyRun(SweepCallback):
         run.metrics(progress(trials, info.directions), len(trials))
         run.flush()
 
-    def _bury(self, info: StudyInfo, trial: TrialInfo) -> None:
+    def _end_run_of(self, info: StudyInfo, trial: TrialInfo) -> None:
         """Give a failed trial an ended run: its process may have died before, or during it."""
         tracker = self._store(info)
         tags = names.child_tags(info.shared, info.name, trial.number)
@@ -131,7 +131,7 @@ def _end_lost(run: Run, trial: TrialInfo) -> None:
 
 
 def _owner() -> dict[str, str]:
-    return {owners.OWNER: owners.mine(), owners.session(): owners.mine()}
+    return {owners.OWNER: owners.this_process(), owners.session_tag(): owners.this_process()}
 
 
 def _tags(info: StudyInfo) -> dict[str, str]:
@@ -139,9 +139,9 @@ def _tags(info: StudyInfo) -> dict[str, str]:
 
     return {
         names.KIND: "sweep",
-        names.COMMAND: typed(),
+        names.COMMAND: typed_command(),
         **names.commit_tags(commit(paths.root())),
-        names.NOTE: note.write(info, typed()),
+        names.NOTE: note.write(info, typed_command()),
         names.SOURCE_NAME: "catdog.train",
         names.HYDRA_DIR: str(info.directory),
         names.STUDY: info.name,

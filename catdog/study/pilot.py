@@ -53,9 +53,9 @@ def tell(name: str, overrides: Sequence[str]) -> None:
     """Print what a search would do, run its pilot, and print the estimate."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with hydra_app.one_message():
-        known = {search.name: search for search in catalog.known(paths.sweeps())}
+        known = {search.name: search for search in catalog.searches(paths.sweeps())}
         if name not in known:
-            raise CatdogError(catalog.unknown(name, list(known)))
+            raise CatdogError(catalog.unknown_message(name, list(known)))
         config, planned = _composed(name, overrides)
         print(f"{name}: {known[name].question}")
         for title, text in _plan(config, planned, known[name].budget):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna_workers import StudyInfo
 
-from catdog.cli.overrides import absolute, typed
+from catdog.cli.overrides import absolute, typed_command
 from catdog.plots.scatter import Point
 from catdog.study import note, winner
 from catdog.study.trials import Trial, best, state_of, write_csv
@@ -84,7 +84,7 @@ class Result:
         if len(winners) == 1:
             self._run.tags(_winner_tags(winners[0]))
             self._log_model(winners[0].run_id)
-        text = note.write(self._info, typed(), winners, self._metrics[0])
+        text = note.write(self._info, typed_command(), winners, self._metrics[0])
         self._run.tags({names.NOTE: text})
 
     def _draw(self, place: Path) -> None:
@@ -122,7 +122,7 @@ class Result:
         """Log the winner's MLflow model, which trials leave out."""
         from catdog.tracking import logged_model
 
-        known = self._tracker.know(run_id) if run_id else None
+        known = self._tracker.get(run_id) if run_id else None
         wanted = self._info.config.tracking.log_model == "auto"
         if wanted and known and not known.has_model and not known.deleted:
             classes = known.profile["classes"]

@@ -19,12 +19,12 @@ from catdog.cli import console
 from catdog.cli.overrides import key_of
 from catdog.core.provenance import Provenance
 from catdog.errors import CatdogError, ConfigError
-from catdog.study.winner import parent_of
+from catdog.study.winner import parent_run_of
 from catdog.tracking import Tracker, model_lookup, names, past_run
 
 
 @dataclass(frozen=True)
-class Again:
+class Retrained:
     """A trial's settings on several seeds.
 
     Attributes:
@@ -51,7 +51,7 @@ class Again:
 
 
 @dataclass(frozen=True)
-class Best:
+class RetrainResult:
     """What retraining found.
 
     Attributes:
@@ -62,12 +62,14 @@ class Best:
     """
 
     metric: str
-    again: Sequence[Again]
-    settings: Again
+    again: Sequence[Retrained]
+    settings: Retrained
     run_id: str
 
 
-def best_of(name: str, tracker: Tracker, count: int, seeds: int, dry_run: bool) -> Best | None:
+def best_of(
+    name: str, tracker: Tracker, count: int, seeds: int, dry_run: bool
+) -> RetrainResult | None:
     """Retrain a study's best trials and choose the run to promote.
 
     Of the settings with the best mean objective that is the run with the best objective: seeds and
@@ -84,7 +86,7 @@ def best_of(name: str, tracker: Tracker, count: int, seeds: int, dry_run: bool) 
         ConfigError: no such study, or it has no finished trial.
         CatdogError: a training failed.
     """
-    parent = parent_of(name, tracker)
+    parent = parent_run_of(name, tracker)
     ranked = _ranked(parent.run_id, tracker)[:count]
     if not ranked:
         raise ConfigError("--study", name, "it has no finished trial")
@@ -99,8 +101,8 @@ def best_of(name: str, tracker: Tracker, count: int, seeds: int, dry_run: bool) 
             again.append(_train(run, words, metric, tracker))
     if dry_run:
         return None
-    settings, run_id = winner(again, _sign(ranked[0]))
-    return Best(metric, again, settings, run_id)
+    settings, run_id = choose(again, _sign(ranked[0]))
+    return RetrainResult(metric, again, settings, run_id)
 
 
 def _ranked(parent: str, tracker: Tracker) -> list[Any]:
@@ -129,11 +131,11 @@ def _words(run: Any, tracker: Tracker, seed: int) -> list[str]:
     return [*kept, *(f"{key}={value}" for key, value in now.items())]
 
 
-def _train(run: Any, words: Sequence[list[str]], metric: str, tracker: Tracker) -> Again:
+def _train(run: Any, words: Sequence[list[str]], metric: str, tracker: Tracker) -> Retrained:
     made = [_one(overrides, tracker) for overrides in words]
     for one in made:
         tracker.open(one.info.run_id).tags({names.RETRAINED: run.info.run_id})
-    return Again(
+    return Retrained(
         run.data.tags.get(names.TRIAL, ""),
         model_lookup.objective_of(tracker, run, metric),
         [model_lookup.objective_of(tracker, one, metric) for one in made],
@@ -160,7 +162,7 @@ def _one(overrides: list[str], tracker: Tracker) -> Any:
     return tracker.client.get_run(made[0].run_id)
 
 
-def winner(again: Sequence[Again], sign: int) -> tuple[Again, str]:
+def choose(again: Sequence[Retrained], sign: int) -> tuple[Retrained, str]:
     """Return the settings with the best mean, and of them the run with the best value.
 
     Args:

@@ -42,7 +42,7 @@ def recorded(trial: SweepTrial, tracker: Tracker, provenance: Provenance) -> Ite
         yield
     except Exception:
         run = tracker.start(f"{provenance.label} not started", names.run_tags(provenance))
-        tie(trial, run.run_id, tracker.shown_uri)
+        link(trial, run.run_id, tracker.shown_uri)
         with run.folder("error") as place:
             (place / "traceback.txt").write_text(traceback.format_exc())
         run.end("FAILED")
@@ -50,7 +50,7 @@ def recorded(trial: SweepTrial, tracker: Tracker, provenance: Provenance) -> Ite
         raise
 
 
-def tie(trial: SweepTrial, run_id: str, uri: str) -> None:
+def link(trial: SweepTrial, run_id: str, uri: str) -> None:
     """Make trial, Hydra folder and MLflow run name each other."""
     trial.set_user_attr(names.RUN_ID, run_id)
     trial.set_user_attr(names.HYDRA_DIR, str(trial.directory))
@@ -103,7 +103,7 @@ class Reporter(Watcher):
 
     def on_start(self, run_id: str, uri: str) -> None:
         """Tell the trial of its run, and the folder of both."""
-        tie(self._trial, run_id, uri)
+        link(self._trial, run_id, uri)
 
     def on_epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
         """Report the objective; steps count epochs done, so that Hyperband's resource is right."""

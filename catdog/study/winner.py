@@ -12,7 +12,7 @@ import yaml
 
 from catdog.errors import SHOWN, ConfigError, listed
 from catdog.tracking import Tracker, model_lookup, names
-from catdog.tracking.store import Known
+from catdog.tracking.store import StoredRun
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def overrides_of(study_name: str, tracker: Tracker) -> list[str]:
     Raises:
         ConfigError: there is no such study, or no single winner in it.
     """
-    parent = parent_of(study_name, tracker)
+    parent = parent_run_of(study_name, tracker)
     name = parent.tags[names.STUDY]
     try:
         text = tracker.open(parent.run_id).text(names.BEST)
@@ -85,7 +85,7 @@ def overrides_of(study_name: str, tracker: Tracker) -> list[str]:
     return [str(override) for override in content["overrides"]]
 
 
-def parent_of(asked: str, tracker: Tracker) -> Known:
+def parent_run_of(asked: str, tracker: Tracker) -> StoredRun:
     """Find a study's run: the latest of that very name, else of the only name that fits.
 
     Raises:

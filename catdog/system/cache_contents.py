@@ -67,7 +67,7 @@ def items(root: Path) -> list[Item]:
     return sorted(found, key=lambda item: (KINDS.index(item.kind), -item.size))
 
 
-def others(root: Path, known: Iterable[Item]) -> list[str]:
+def unknown(root: Path, known: Iterable[Item]) -> list[str]:
     """Return the names of what lies there too, and is not catdog's."""
     mine = {part for item in known for part in item.parts} | {root / "photos" / "demo"}
     places = [root, *(root / name for name in ("features", "photos", "weights", "index"))]
@@ -104,7 +104,7 @@ def remove(root: Path, item: Item) -> None:
             shutil.rmtree(place)
 
 
-def sweep_up(root: Path) -> int:
+def remove_leftovers(root: Path) -> int:
     """Delete what a killed removal left; return its bytes.
 
     Raises:

@@ -35,7 +35,7 @@ DISK_LEAST, DISK_FEW, MEMORY_FEW = GB // 10, 2 * GB, 2 * GB
 Check = Callable[[Namespace], Iterator[Finding]]
 
 
-def alone(name: str, check: Check, asked: Namespace) -> Iterator[Finding]:
+def guarded(name: str, check: Check, asked: Namespace) -> Iterator[Finding]:
     """Yield what a check finds; its own failure is a finding too."""
     try:
         yield from check(asked)

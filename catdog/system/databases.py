@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SECONDS = 5
 
 
-def asked(uri: str | None) -> tuple[str, str]:
+def mlflow_store(uri: str | None) -> tuple[str, str]:
     """Return the MLflow store, and what a message calls it."""
     if uri:
         return uri, "--uri"

@@ -54,7 +54,7 @@ def has_nvidia() -> bool:
 
 
 @contextmanager
-def tensorflow_asked() -> Iterator[Callable[[], list[str]]]:
+def tensorflow_gpus() -> Iterator[Callable[[], list[str]]]:
     """Load TensorFlow in a process of its own; yield what waits for the GPUs that it sees.
 
     The function raises CatdogError with the end of what TensorFlow said if it cannot be loaded.

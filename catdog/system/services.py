@@ -76,7 +76,7 @@ def _in_index(package: str) -> str:
 
 def runs(asked: Namespace) -> Iterator[Finding]:
     """Look whether the MLflow store answers."""
-    uri, key = databases.asked(asked.uri)
+    uri, key = databases.mlflow_store(asked.uri)
     shown = paths.without_password(uri)
     if uri.startswith(("http://", "https://")):
         databases.check_server(uri, key, NETWORK_SECONDS)

@@ -17,7 +17,7 @@ OPTUNAS = ("stud", "trial", "version_info", "alembic_version")
 """How the names of Optuna's own tables begin."""
 
 
-class Gathered:
+class StudyCopies:
     """Copies of all studies below a folder, brought up to date as they grow.
 
     The files themselves are only read: what is deleted or noted in a copy stays there.

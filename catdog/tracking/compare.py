@@ -109,7 +109,7 @@ def _artifact(tracker: Tracker, run_id: str, name: str) -> str:
         return ""
 
 
-def wanted(then: Facts, now: Facts) -> list[tuple[str, int]]:
+def keys_to_compare(then: Facts, now: Facts) -> list[tuple[str, int]]:
     """Return the figures that must be the same: all, or what a training given up got to."""
     if then.whole:
         return sorted({*then.figures, *now.figures})
@@ -121,7 +121,7 @@ def wanted(then: Facts, now: Facts) -> list[tuple[str, int]]:
 def differences(then: Facts, now: Facts) -> list[Difference]:
     """Return the metrics that are another now, in the order in which a run finds them."""
     points: dict[str, list[int]] = {}
-    for name, step in wanted(then, now):
+    for name, step in keys_to_compare(then, now):
         points.setdefault(name, []).append(step)
     found = [_difference(name, steps, then, now) for name, steps in points.items()]
     return sorted((one for one in found if one.differing), key=_order)

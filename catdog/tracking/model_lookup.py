@@ -20,7 +20,7 @@ from catdog.errors import SHOWN, ConfigError, DataError, listed
 from catdog.settings import Tracking
 from catdog.tracking import names, store
 from catdog.tracking.names import CHECKPOINT
-from catdog.tracking.store import Known, MlflowException, Tracker
+from catdog.tracking.store import MlflowException, StoredRun, Tracker
 
 FINISHED = "attributes.status = 'FINISHED'"
 TRAIN = "python -m catdog.train"
@@ -31,12 +31,12 @@ KINDS = ("run", "trial")
 AT_BEST = {"val/loss": "best/val_loss", "val/accuracy": "best/val_accuracy"}
 """Objectives whose value at the best epoch is a metric of its own."""
 
-LEAST_ID = 4
+MIN_PREFIX = 4
 """Fewest letters of a run's id that are taken as its beginning."""
 
 
 @dataclass(frozen=True)
-class Named:
+class FoundModel:
     """A saved model and what is known of it.
 
     Attributes:
@@ -66,7 +66,7 @@ def resolve(
     folder: Path,
     uri: str | None = None,
     experiment: str = Tracking().experiment,
-) -> Named:
+) -> FoundModel:
     """Find the model that a name means.
 
     Args:
@@ -91,19 +91,19 @@ def resolve(
         raise ConfigError("--model", asked, found, "--model best") from None
 
 
-def ids_beginning(letters: str, tracker: Tracker) -> list[str]:
+def ids_with_prefix(letters: str, tracker: Tracker) -> list[str]:
     """Return the ids of the experiment's runs that some letters begin, if they are enough."""
-    if not re.fullmatch(f"[0-9a-f]{{{LEAST_ID},31}}", letters):
+    if not re.fullmatch(f"[0-9a-f]{{{MIN_PREFIX},31}}", letters):
         return []
     return [run.info.run_id for run in tracker.search(f"attributes.run_id LIKE '{letters}%'")]
 
 
-def studies(tracker: Tracker) -> dict[str, Known]:
+def studies(tracker: Tracker) -> dict[str, StoredRun]:
     """Return the runs of the experiment's studies by name, the latest first.
 
     Of several studies with one name the latest counts.
     """
-    found: dict[str, Known] = {}
+    found: dict[str, StoredRun] = {}
     for run in tracker.find({names.KIND: "sweep"}):
         if name := run.tags.get(names.STUDY):
             found.setdefault(name, run)
@@ -131,19 +131,19 @@ def objective_of(tracker: Tracker, run: Any, metric: str) -> float:
     return float(at_best[0]) if at_best else math.nan
 
 
-def _file(path: Path) -> Named:
+def _file(path: Path) -> FoundModel:
     if not path.is_file():
         raise DataError(path, "there is no such file", "--model wants a .keras file, or best")
     beside = path.with_name("classes.json")
     if not beside.is_file():
-        return Named(path, str(path), name=path.name)
+        return FoundModel(path, str(path), name=path.name)
     try:
         classes = json.loads(beside.read_text())
     except ValueError:
         classes = None
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise DataError(beside, "no JSON list of class names", "Mend it, or name --classes")
-    return Named(path, str(path), tuple(classes), name=path.name)
+    return FoundModel(path, str(path), tuple(classes), name=path.name)
 
 
 class _Search:
@@ -154,11 +154,11 @@ class _Search:
         self._client = tracker.client
         self._where = f"experiment {tracker.experiment} of {tracker.shown_uri}"
 
-    def result(self) -> Named:
+    def result(self) -> FoundModel:
         """Return what was asked for; a whole id or a registered model may lie anywhere."""
         if self._asked.startswith("models:/"):
             return self._of_run(self._registered(), f"{self._asked}: ")
-        if re.fullmatch(r"[0-9a-f]{32}", self._asked) and self._tracker.know(self._asked):
+        if re.fullmatch(r"[0-9a-f]{32}", self._asked) and self._tracker.get(self._asked):
             return self._of_run(self._asked)
         if not self._tracker.experiment_id:
             there = [one.name for one in self._client.search_experiments()]
@@ -166,7 +166,7 @@ class _Search:
             raise ConfigError("tracking.experiment", self._tracker.experiment, found)
         return self._best() if self._asked == "best" else self._of_run(self._run_or_winner())
 
-    def _best(self) -> Named:
+    def _best(self) -> FoundModel:
         trained = [
             run for run in self._tracker.search(FINISHED) if run.data.tags.get(names.KIND) in KINDS
         ]
@@ -211,7 +211,7 @@ class _Search:
         winners = {name: run.tags.get(names.BEST_RUN, "") for name, run in found}
         if self._asked in winners:
             return self._winner(self._asked, winners)
-        fitting = ids_beginning(self._asked, self._tracker) + matching(self._asked, winners)
+        fitting = ids_with_prefix(self._asked, self._tracker) + matching(self._asked, winners)
         if len(fitting) == 1:
             return self._winner(fitting[0], winners) if fitting[0] in winners else fitting[0]
         if fitting:
@@ -226,9 +226,9 @@ class _Search:
             raise self._no(f"study {name} of {self._where} has no single best trial (yet)")
         return winners[name]
 
-    def _of_run(self, run_id: str, before: str = "") -> Named:
+    def _of_run(self, run_id: str, before: str = "") -> FoundModel:
         """Return the model of a run, or of a study's winner."""
-        known = self._tracker.know(run_id)
+        known = self._tracker.get(run_id)
         if known is None or known.deleted:
             raise self._no(f"run {run_id} {'was deleted' if known else 'is not in the store'}")
         if known.tags.get(names.KIND) == "sweep":
@@ -240,7 +240,7 @@ class _Search:
         metric = run.data.params.get("objective.metric", "val/loss")
         value = objective_of(self._tracker, run, metric)
         shown = f", {metric} {value:.4f}" if value == value else ""
-        return Named(
+        return FoundModel(
             self._saved(run_id, known.status),
             f"{before}run {run_id[:8]}, {run.info.run_name}{shown}",
             tuple(known.profile.get("classes", ())),

@@ -11,17 +11,17 @@ import psutil
 from catdog.tracking.names import OWNER
 
 
-def mine() -> str:
+def this_process() -> str:
     """Return a text that only this process ever has: host, pid and start time."""
     return _owner(os.getpid())
 
 
-def session() -> str:
+def session_tag() -> str:
     """Return the tag of this process on a run that several processes work on."""
     return f"{OWNER}.{socket.gethostname()}-{os.getpid()}"
 
 
-def of_this_host() -> str:
+def host_prefix() -> str:
     """Return how owners on this host begin."""
     return f"{socket.gethostname()} "
 
@@ -33,7 +33,7 @@ def living(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_gone(owner: str) -> bool:
-    return owner.startswith(of_this_host()) and owner != _owner(int(owner.split()[1]))
+    return owner.startswith(host_prefix()) and owner != _owner(int(owner.split()[1]))
 
 
 def _owner(pid: int) -> str:

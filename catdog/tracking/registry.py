@@ -48,7 +48,7 @@ class Registry:
                 "--uri", tracker.shown_uri, f"its model registry does not answer: {reason}"
             ) from None
 
-    def holder(self, alias: str) -> Version | None:
+    def version_of(self, alias: str) -> Version | None:
         """Return the version that an alias names, if there is one."""
         try:
             found = self._client.get_model_version_by_alias(self.name, alias)
@@ -76,9 +76,9 @@ class Registry:
         )
         return Version(str(made.version), run_id)
 
-    def crown(self, version: Version) -> None:
+    def promote(self, version: Version) -> None:
         """Give a version the alias ``champion``; the one that had it becomes ``previous``."""
-        before = self.holder(CHAMPION)
+        before = self.version_of(CHAMPION)
         if before is not None and before.number != version.number:
             self._client.set_registered_model_alias(self.name, PREVIOUS, before.number)
         self._client.set_registered_model_alias(self.name, CHAMPION, version.number)

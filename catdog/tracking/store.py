@@ -23,7 +23,7 @@ from catdog.tracking.run import Run
 
 
 @dataclass(frozen=True)
-class Known:
+class StoredRun:
     """A run as the store has it.
 
     Attributes:
@@ -93,8 +93,8 @@ class Tracker:
 
     def start(self, name: str, tags: Mapping[str, str]) -> Run:
         """Create a run, RUNNING until it is ended; end those that dead processes left so."""
-        self._bury_dead_runs()
-        run = self.create(name, {**tags, owners.OWNER: owners.mine()})
+        self._end_dead_runs()
+        run = self.create(name, {**tags, owners.OWNER: owners.this_process()})
         run.watch_system()
         return run
 
@@ -123,7 +123,7 @@ class Tracker:
         info = self.client.get_run(run_id).info
         return Run(self.client, run_id, info.artifact_uri, self.uri)
 
-    def know(self, run_id: str) -> Known | None:
+    def get(self, run_id: str) -> StoredRun | None:
         """Return what the store has of a run, or None if it has none of this id."""
         try:
             return _known(self.client.get_run(run_id))
@@ -132,7 +132,7 @@ class Tracker:
                 return None
             raise
 
-    def find(self, tags: Mapping[str, str], *, running: bool = False) -> list[Known]:
+    def find(self, tags: Mapping[str, str], *, running: bool = False) -> list[StoredRun]:
         """Return the experiment's runs that have all these tags, the latest first."""
         asked = ["attributes.status = 'RUNNING'"] if running else []
         # MLflow's language has no escape for quotes; such a value is compared below
@@ -162,9 +162,9 @@ class Tracker:
         command = f"{_program('mlflow')} ui --backend-store-uri {shlex.quote(self.uri)}"
         return f"{command}\nhttp://127.0.0.1:5000{page}"
 
-    def _bury_dead_runs(self) -> None:
+    def _end_dead_runs(self) -> None:
         """End RUNNING runs of this host whose process is gone: nobody else can any more."""
-        here = f"tags.`{owners.OWNER}` LIKE '{owners.of_this_host()}%'"
+        here = f"tags.`{owners.OWNER}` LIKE '{owners.host_prefix()}%'"
         running = self.client.search_runs(
             [self.experiment_id], f"attributes.status = 'RUNNING' AND {here}"
         )
@@ -198,12 +198,12 @@ def open_store(uri: str | None, experiment: str) -> Tracker:
     return _ReadOnly(uri=address, experiment=experiment, root=paths.root())
 
 
-def _known(run: mlflow.entities.Run) -> Known:
+def _known(run: mlflow.entities.Run) -> StoredRun:
     used = run.inputs.dataset_inputs if run.inputs else []
     profile = _profile(used[0].dataset.profile) if used else {}
     logged = bool(run.outputs and run.outputs.model_outputs)
     gone = run.info.lifecycle_stage == "deleted"
-    return Known(run.info.run_id, run.info.status, run.data.tags, profile, logged, gone)
+    return StoredRun(run.info.run_id, run.info.status, run.data.tags, profile, logged, gone)
 
 
 def _program(name: str) -> str:

@@ -51,7 +51,7 @@ LINES = {"python": "Python", "cores": "threads", "runs": "MLflow"}
 
 def found(check: str, tmp_path: Path, **changed: Any) -> list[Finding]:
     look = dict(checks.ALL)[LINES.get(check, check)]
-    return list(checks.alone(check, look, asked(tmp_path, **changed)))
+    return list(checks.guarded(check, look, asked(tmp_path, **changed)))
 
 
 def only(check: str, tmp_path: Path, **changed: Any) -> Finding:
@@ -392,7 +392,7 @@ def raising(error: Exception) -> Callable[[Namespace], Iterator[Finding]]:
 def test_a_check_that_fails_costs_only_its_line(
     error: Exception, said: str, fix: str, tmp_path: Path
 ) -> None:
-    first, second = checks.alone("some", raising(error), asked(tmp_path))
+    first, second = checks.guarded("some", raising(error), asked(tmp_path))
     assert first.mark == OK
     assert (second.mark, second.name, second.said) == (RED, "some", said)
     assert second.fix.endswith(fix)
@@ -531,8 +531,8 @@ def test_a_search_that_cannot_be_is_one_message(words: list[str], said: str) -> 
 def test_an_unknown_search_is_refused_as_the_sweep_does() -> None:
     said = run("--sweep", "lr_droput")
     assert (said.status, said.out) == (1, "")
-    names = [search.name for search in catalog.known(paths.sweeps())]
-    assert said.err == f"catdog: {catalog.unknown('lr_droput', names)}\n"
+    names = [search.name for search in catalog.searches(paths.sweeps())]
+    assert said.err == f"catdog: {catalog.unknown_message('lr_droput', names)}\n"
 
 
 def slots(path: Path, *rows: tuple[float, float | None, str]) -> Path:

@@ -43,12 +43,12 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Answers:
     """Tell what the test, which trains, would answer; without it, it must not be run."""
 
     def tell(said: Any) -> None:
-        monkeypatch.setattr(suggest, "_ask", lambda study: json.loads(json.dumps(said)))
+        monkeypatch.setattr(suggest, "_run_range_test", lambda study: json.loads(json.dumps(said)))
 
     def run(study: StudyInfo) -> None:
         pytest.fail("the LR range test was run")
 
-    monkeypatch.setattr(suggest, "_ask", run)
+    monkeypatch.setattr(suggest, "_run_range_test", run)
     return tell
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from catdog.study.retrain import Again, winner
+from catdog.study.retrain import Retrained, choose
 from catdog.tracking.champion import judge
 from catdog.tracking.past_run import Answers
 
@@ -48,11 +48,11 @@ def test_judge(candidate: Answers, champion: Answers, wins: bool, why: str) -> N
 )
 def test_settings_win_by_their_mean_a_run_by_its_value(sign: int, trial: str, run: str) -> None:
     again = [
-        Again("lucky", 0.01, [0.02, 0.30, 0.28], ["l0", "l1", "l2"]),
-        Again("steady", 0.12, [0.11, 0.10, 0.12], ["s0", "s1", "s2"]),
-        Again("late", 0.30, [0.40, 0.41, 0.42], ["d0", "d1", "d2"]),
+        Retrained("lucky", 0.01, [0.02, 0.30, 0.28], ["l0", "l1", "l2"]),
+        Retrained("steady", 0.12, [0.11, 0.10, 0.12], ["s0", "s1", "s2"]),
+        Retrained("late", 0.30, [0.40, 0.41, 0.42], ["d0", "d1", "d2"]),
     ]
-    found, best = winner(again, sign)
+    found, best = choose(again, sign)
     assert (found.trial, best) == (trial, run)
     assert found.spread == pytest.approx(0.01)
-    assert Again("one", 0.1, [0.2], ["r"]).spread == 0.0
+    assert Retrained("one", 0.1, [0.2], ["r"]).spread == 0.0

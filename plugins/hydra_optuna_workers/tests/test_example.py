@@ -102,9 +102,8 @@ def test_the_way_in_is_light(code: str) -> None:
 
 
 def test_the_old_way_in_is_the_same() -> None:
-    import optuna_workers
-
     import hydra_plugins.optuna_workers as door
+    import optuna_workers
 
     assert door.__all__ == optuna_workers.__all__
     assert all(getattr(door, name) is getattr(optuna_workers, name) for name in door.__all__)

@@ -1,9 +1,8 @@
 """The task of ``study.sql``; there its fourth trial took the command with it."""
 
 import hydra
-from omegaconf import DictConfig
-
 from hydra_plugins.optuna_workers import current_trial
+from omegaconf import DictConfig
 
 
 @hydra.main(version_base="1.3", config_path=".", config_name="config")
