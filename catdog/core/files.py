@@ -112,7 +112,7 @@ def make_once(
         is_whole: Whether ``target`` exists and is complete; else it is made again.
 
     Raises:
-        OSError: The folder cannot be written.
+        OSError: the folder cannot be written.
 
     Example:
         >>> folder = Path(tempfile.mkdtemp()) / "photos"

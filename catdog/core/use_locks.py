@@ -65,8 +65,8 @@ def claimed(path: Path) -> Iterator[None]:
         path: An entry of the cache.
 
     Raises:
-        InUse: Another process holds it; the message names the processes where they are known.
-        OSError: It does not exist any more, or cannot be locked.
+        InUse: another process holds it; the message names the processes where they are known.
+        OSError: it does not exist any more, or cannot be locked.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
