@@ -127,7 +127,10 @@ def _verdict(run_id: str, champion: str, tracker: Tracker) -> Verdict:
 
     if not champion:
         return Verdict(True, "the first model needs to beat nobody")
-    return judge(past_run.answers(tracker.open(run_id)), past_run.answers(tracker.open(champion)))
+    return judge(
+        past_run.test_predictions(tracker.open(run_id)),
+        past_run.test_predictions(tracker.open(champion)),
+    )
 
 
 def _register(named: FoundModel, registry: Registry, tracker: Tracker, *, promoted: bool) -> bool:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from catdog.experiment import Outcome
     from catdog.tracking import Tracker
     from catdog.tracking.compare import Difference, Facts, Reason
-    from catdog.tracking.store import StoredRun
+    from catdog.tracking.past_run import StoredRun
 MANY = 15
 """How many reasons a table lists."""
 
@@ -107,9 +107,9 @@ def find(asked: str, uri: str | None, experiment: str) -> Original:
 
 def _beginning(asked: str, store: Tracker) -> StoredRun:
     """Return the only run whose id begins so."""
-    from catdog.tracking import model_lookup
+    from catdog.tracking import run_lookup
 
-    ids = model_lookup.ids_with_prefix(asked, store)
+    ids = run_lookup.ids_with_prefix(asked, store)
     known = store.get(ids[0]) if len(ids) == 1 else None
     if known is not None:
         return known
@@ -117,7 +117,7 @@ def _beginning(asked: str, store: Tracker) -> StoredRun:
     if ids:
         found = f"{len(ids)} runs of {where} begin so: {listed(ids)}"
         raise ConfigError("RUN", asked, found, f"python -m catdog.repeat {ids[0]}")
-    least = model_lookup.MIN_PREFIX
+    least = run_lookup.MIN_PREFIX
     found = f"no run's id is or begins so ({least} letters at least); looked in {where}"
     raise ConfigError("RUN", asked, found, "python -m catdog.ui")
 

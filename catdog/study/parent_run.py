@@ -18,8 +18,8 @@ from catdog.tracking import names, owners
 
 if TYPE_CHECKING:
     from catdog.tracking import Tracker
+    from catdog.tracking.past_run import StoredRun
     from catdog.tracking.run import Run
-    from catdog.tracking.store import StoredRun
 
 
 class StudyRun(SweepCallback):

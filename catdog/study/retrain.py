@@ -20,7 +20,7 @@ from catdog.cli.overrides import key_of
 from catdog.core.provenance import Provenance
 from catdog.errors import CatdogError, ConfigError
 from catdog.study.winner import parent_run_of
-from catdog.tracking import Tracker, model_lookup, names, past_run
+from catdog.tracking import Tracker, names, past_run, run_lookup
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,7 @@ def _ranked(parent: str, tracker: Tracker) -> list[Any]:
     ids = [run.run_id for run in tracker.find({names.PARENT: parent, names.STATE: "COMPLETE"})]
     runs = [tracker.client.get_run(run_id) for run_id in ids]
     values = {
-        run.info.run_id: model_lookup.objective_of(
-            tracker, run, run.data.params["objective.metric"]
-        )
+        run.info.run_id: run_lookup.objective_of(tracker, run, run.data.params["objective.metric"])
         for run in runs
     }
     known = [run for run in runs if not math.isnan(values[run.info.run_id])]
@@ -137,8 +135,8 @@ def _train(run: Any, words: Sequence[list[str]], metric: str, tracker: Tracker) 
         tracker.open(one.info.run_id).tags({names.RETRAINED: run.info.run_id})
     return Retrained(
         run.data.tags.get(names.TRIAL, ""),
-        model_lookup.objective_of(tracker, run, metric),
-        [model_lookup.objective_of(tracker, one, metric) for one in made],
+        run_lookup.objective_of(tracker, run, metric),
+        [run_lookup.objective_of(tracker, one, metric) for one in made],
         [one.info.run_id for one in made],
     )
 

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from catdog.errors import SHOWN, ConfigError, listed
-from catdog.tracking import Tracker, model_lookup, names
-from catdog.tracking.store import StoredRun
+from catdog.tracking import Tracker, names, run_lookup
+from catdog.tracking.past_run import StoredRun
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ def parent_run_of(asked: str, tracker: Tracker) -> StoredRun:
     Raises:
         ConfigError: there is none, or several begin so.
     """
-    studies = model_lookup.studies(tracker)
-    known, fitting = list(studies), model_lookup.matching(asked, studies)
+    studies = run_lookup.studies(tracker)
+    known, fitting = list(studies), run_lookup.matching(asked, studies)
     if len(fitting) == 1:
         return studies[fitting[0]]
     where = f"experiment {tracker.experiment} of {tracker.shown_uri}"

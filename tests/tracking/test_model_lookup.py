@@ -157,7 +157,7 @@ def test_of_studies_with_one_name_the_latest_counts(tracker: Tracker, resolve: R
             "heads-99",
             "no run, study or .keras file of this name; .*nearest study: heads-[12], heads",
         ),
-        ("heads", "2 runs and studies .* begin so: heads-2, heads-1|heads-1, heads-2; try"),
+        ("heads", "2 runs and studies .* start so: heads-2, heads-1|heads-1, heads-2; try"),
         ("zoo", "study zoo of .* has no single best trial"),
         ("abc", "no run, study or .keras file"),
         ("", "--model=: no run, study"),

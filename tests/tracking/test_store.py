@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from catdog.errors import ConfigError, DataError
 from catdog.progress import Progress
 from catdog.tracking import Tracker, logged_model, owners
-from catdog.tracking.store import StoredRun
+from catdog.tracking.past_run import StoredRun
 
 START_TOGETHER = """
 import sys, time
