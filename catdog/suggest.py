@@ -13,10 +13,12 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 
 from catdog.cli import hydra_app
-from catdog.study.first_point import DROPOUT, SUGGESTIONS_FILE
+from catdog.study.first_point import DROPOUT, SUGGESTIONS_FILE, StartFromRangeTest
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+__all__ = ["StartFromRangeTest", "main", "task"]  # searches name the first one by this path
 
 
 @hydra_app.with_one_message

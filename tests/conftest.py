@@ -257,7 +257,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def ended(process: subprocess.Popen[str], *, timeout: float = 120) -> Ended:
+def ended(process: subprocess.Popen[str], *, timeout: float = 300) -> Ended:
     """Wait for a process and return what it said; none outlives its test."""
     try:
         out, err = process.communicate(timeout=timeout)
@@ -266,7 +266,7 @@ def ended(process: subprocess.Popen[str], *, timeout: float = 120) -> Ended:
     return Ended(process.returncode, out, err)
 
 
-def succeeded(process: subprocess.Popen[str], *, timeout: float = 120) -> Ended:
+def succeeded(process: subprocess.Popen[str], *, timeout: float = 300) -> Ended:
     """Wait for a process that must succeed."""
     result = ended(process, timeout=timeout)
     assert result.status == 0, f"{shlex.join(map(str, process.args))}\n{result.err}"
@@ -289,7 +289,7 @@ def wait_for(
     *,
     process: subprocess.Popen[str],
     every: float,
-    seconds: float = 120,
+    seconds: float = 300,
 ) -> None:
     """Poll until ``what()`` is true, as long as the process lives."""
     end = time.monotonic() + seconds

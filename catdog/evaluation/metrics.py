@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from catdog.core.files import write_atomically
+from catdog.core.files import write_csv
 
 ECE_BINS = 15
 """Number of equal confidence bins of the expected calibration error."""
@@ -165,11 +163,9 @@ def write_predictions(
         labels: (n,) int, in [0, classes).
         probabilities: (n, classes) float32; the digits written restore it exactly.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "label", "class", "probability", *classes))
-    for photo, label, row in zip(photos, labels, probabilities, strict=True):
-        best = int(row.argmax())
-        shown = [f"{value:.9g}" for value in row]  # nine digits hold a float32 exactly
-        writer.writerow((photo, classes[label], classes[best], shown[best], *shown))
-    write_atomically(path, text.getvalue().encode())
+    rows = (
+        (photo, classes[label], classes[row.argmax()], float(row.max()), *row.tolist())
+        for photo, label, row in zip(photos, labels, probabilities, strict=True)
+    )
+    columns = ("path", "label", "class", "probability", *classes)
+    write_csv(path, columns, rows, digits=9)  # nine digits restore a float32 exactly

@@ -20,7 +20,7 @@ from catdog.data.manifest import Manifest
 from catdog.experiment import build, prefix, run_report
 from catdog.experiment.description import run_name
 from catdog.experiment.outcome import Clock, Outcome, Pruned
-from catdog.experiment.stages import Work
+from catdog.experiment.stages import Stages
 from catdog.models.pretrained import Weights
 from catdog.progress import Progress, Watcher
 from catdog.settings import Settings
@@ -76,19 +76,19 @@ def run(
             feeds = build.feeds(settings, manifest, extractor, progress)
         with clock.stage("build"):
             stage = build.first_stage(settings, manifest, extractor, feeds)
-        work = Work(
+        stages = Stages(
             run, settings, manifest, weights, stage, provenance, progress, watcher, clock, memo
         )
-        suggestions = work.test_rates()
-        fitted = work.train()
-        scores = work.evaluate()
-        work.conclude(fitted, scores)
-        work.save()
+        suggestions = stages.test_learning_rates()
+        fitted = stages.train()
+        scores = stages.evaluate()
+        stages.conclude(fitted, scores)
+        stages.save()
         objective = fitted.at_best(settings.objective.metric)
         run_report.totals(run, clock.seconds, clock.total())
         watcher.on_objective(objective)
     seconds = {**clock.seconds, "total": clock.total()}
-    trained = sum(math.prod(v.shape) for v in work.stage.trained.trainable_variables)
+    trained = sum(math.prod(v.shape) for v in stages.stage.trained.trainable_variables)
     return Outcome(objective, run.run_id, fitted, scores, suggestions, seconds, trained)
 
 

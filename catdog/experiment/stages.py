@@ -22,7 +22,7 @@ from catdog.training import fit, steps
 
 
 @dataclass
-class Work:
+class Stages:
     """A run in progress: its stages, and what they share.
 
     Attributes:
@@ -53,7 +53,7 @@ class Work:
         # trials of a sweep do without the HTML pages of 4 MB each
         self.html = self.provenance.kind == "run"
 
-    def test_rates(self) -> dict[str, float]:
+    def test_learning_rates(self) -> dict[str, float]:
         """Run the LR range test if it is enabled, and use the suggestion of ``lr_range.apply``."""
         if not self.settings.lr_range.enabled:
             return {}

@@ -28,8 +28,6 @@ References:
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -38,7 +36,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from catdog.core.files import write_atomically
+from catdog.core.files import write_csv
 from catdog.features.feeds import Feed
 from catdog.training.steps import Steps
 
@@ -72,11 +70,8 @@ class Curve:
 
     def write_csv(self, path: Path) -> None:
         """Write the curve as CSV with columns ``lr``, ``loss`` and ``smooth_loss``."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("lr", "loss", "smooth_loss"))
-        writer.writerows(zip(self.lr, self.loss, self.smooth, strict=True))
-        write_atomically(path, text.getvalue().encode())
+        rows = zip(self.lr, self.loss, self.smooth, strict=True)
+        write_csv(path, ("lr", "loss", "smooth_loss"), rows)
 
 
 def run(

@@ -156,8 +156,8 @@ def test_the_file_holds_the_weights_and_little_else(saved, built):
 
 
 def test_dropout_rests_however_it_is_called(saved, photos):
-    pixels = np.stack([pixels(photo.source) for photo in photos[:5]])
+    shown = np.stack([pixels(photo.source) for photo in photos[:5]])
     for item in saved:
-        again = [item.whole(pixels).numpy() for _ in range(2)]
+        again = [item.whole(shown).numpy() for _ in range(2)]
         np.testing.assert_array_equal(*again)
         np.testing.assert_allclose(again[0], item.expected[:5], atol=2e-3)
