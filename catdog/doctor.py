@@ -26,9 +26,9 @@ def main() -> None:
     asked = _parse(sys.argv[1:])
     try:
         if asked.sweep:
-            from catdog.study import pilot
+            from catdog.study import forecast
 
-            pilot.tell(asked.sweep, asked.overrides)
+            forecast.report(asked.sweep, asked.overrides)
         else:
             sys.exit(_examine(asked))
     except KeyboardInterrupt:

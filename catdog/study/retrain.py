@@ -1,7 +1,7 @@
-"""A study's best trials again, on several seeds: which one is best in the mean?
+"""Trains a study's best trials again on several seeds, and chooses the settings by the mean.
 
-A trial's value is the best of many noisy ones, so it promises too much. Seeds other than the
-trial's own tell how good its settings are.
+The value of the best trial is the best of many noisy ones, so it is too optimistic. Further seeds
+show how good its settings are.
 """
 
 from __future__ import annotations
@@ -25,13 +25,18 @@ from catdog.tracking import Tracker, names, past_run, run_lookup
 
 @dataclass(frozen=True)
 class Retrained:
-    """A trial's settings on several seeds.
+    """A trial's settings, trained on several seeds.
 
     Attributes:
-        trial: Optuna's number.
-        before: The trial's own value.
-        values: One per seed.
-        runs: MLflow's ids, in the same order.
+        trial: Optuna's number of the trial.
+        before: The trial's own objective.
+        values: The objective for each seed.
+        runs: MLflow's ids of the runs, in the same order.
+
+    Example:
+        >>> again = Retrained("7", 0.03, [0.04, 0.06], ["a1", "b2"])
+        >>> round(again.mean, 3), round(again.spread, 3)
+        (0.05, 0.014)
     """
 
     trial: str
@@ -41,12 +46,12 @@ class Retrained:
 
     @property
     def mean(self) -> float:
-        """Mean over the seeds."""
+        """Mean objective over the seeds."""
         return statistics.fmean(self.values)
 
     @property
     def spread(self) -> float:
-        """Standard deviation over the seeds; 0 for one."""
+        """Sample standard deviation over the seeds; 0 for one seed."""
         return statistics.stdev(self.values) if len(self.values) > 1 else 0.0
 
 
@@ -56,9 +61,9 @@ class RetrainResult:
 
     Attributes:
         metric: Name of the objective.
-        again: The retrained settings, one for each trial.
-        settings: The best of them in the mean.
-        run_id: Of their runs, the best by the objective.
+        again: Each trial's settings on several seeds.
+        settings: Those with the best mean objective.
+        run_id: The run of these settings with the best objective.
     """
 
     metric: str
@@ -72,18 +77,21 @@ def best_of(
 ) -> RetrainResult | None:
     """Retrain a study's best trials and choose the run to promote.
 
-    Of the settings with the best mean objective that is the run with the best objective: seeds and
-    settings are chosen on the validation photos.
+    It is the run with the best objective among those of the settings with the best mean objective.
+    So settings and seed are chosen on the validation photos, not on the test photos.
 
     Args:
-        name: The study's, or its beginning.
-        tracker: The store.
-        count: How many trials.
-        seeds: How many seeds each, from 0 on.
-        dry_run: Only say what would be trained, and return None.
+        name: Name of the study, or a unique prefix of it.
+        tracker: The MLflow store and experiment.
+        count: Number of trials, at least 1.
+        seeds: Number of seeds, at least 1; they are 0, 1, ...
+        dry_run: Whether only to say what would be trained.
+
+    Returns:
+        What was found; None for a dry run.
 
     Raises:
-        ConfigError: no such study, or it has no finished trial.
+        ConfigError: there is no such study, or it has no finished trial.
         CatdogError: a training failed.
     """
     parent = parent_run_of(name, tracker)
@@ -142,30 +150,37 @@ def _train(run: Any, words: Sequence[list[str]], metric: str, tracker: Tracker) 
 
 
 def _one(overrides: list[str], tracker: Tracker) -> Any:
-    """Train in a process of its own, as a person would, and return the run."""
-    asked = {names.COMMAND: Provenance(overrides=overrides).command}
-    before = {run.run_id for run in tracker.find(asked)}
+    """Train in a process of its own with ``catdog.train``; return MLflow's entity of the run."""
+    command = {names.COMMAND: Provenance(overrides=overrides).command}
+    before = {run.run_id for run in tracker.find(command)}
     ran = subprocess.run(
         [sys.executable, "-m", "catdog.train", *overrides],
-        # not named, or its password would stand in the run's command
+        # not as an override: the run's command would contain its password
         env={**os.environ, "MLFLOW_TRACKING_URI": tracker.uri},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
-    made = [one for one in tracker.find(asked) if one.run_id not in before]
+    made = [one for one in tracker.find(command) if one.run_id not in before]
     if ran.returncode or not made:
         raise CatdogError(
-            f"a training failed (exit code {ran.returncode}): {asked[names.COMMAND]}"
+            f"a training failed (exit code {ran.returncode}): {command[names.COMMAND]}"
         )
     return tracker.client.get_run(made[0].run_id)
 
 
 def choose(again: Sequence[Retrained], sign: int) -> tuple[Retrained, str]:
-    """Return the settings with the best mean, and of them the run with the best value.
+    """Return the settings with the best mean, and the id of their run with the best value.
 
     Args:
-        again: At least one.
-        sign: 1 to minimise, -1 to maximise.
+        again: Settings on several seeds, at least one.
+        sign: 1 to minimise the objective, -1 to maximise it.
+
+    Example:
+        >>> lucky = Retrained("3", 0.01, [0.02, 0.30], ["a1", "b2"])
+        >>> steady = Retrained("7", 0.12, [0.11, 0.10], ["c3", "d4"])
+        >>> settings, run_id = choose([lucky, steady], sign=1)
+        >>> settings.trial, run_id
+        ('7', 'd4')
     """
     settings = min(again, key=lambda one: sign * one.mean)
     runs = zip(settings.values, settings.runs, strict=True)
