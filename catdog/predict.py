@@ -35,7 +35,7 @@ SKIPPED = 3
 EPILOG = """\
 models:
   best                      the experiment's best run, by its objective
-  69f9ede4                  a run, by its id or how only it begins
+  69f9ede4                  a run, by its id or a unique prefix of one
   lr_dropout-ce32ebd5       the winner of a study
   models:/catdog@champion   a model of MLflow's registry; also models:/catdog/3
   best.keras                a file; class names from --classes or a classes.json beside it

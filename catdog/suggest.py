@@ -6,7 +6,6 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console as RichConsole
@@ -15,20 +14,22 @@ from rich.table import Table
 from catdog.cli import hydra_app
 from catdog.study.first_point import DROPOUT, SUGGESTIONS_FILE, StartFromRangeTest
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 __all__ = ["StartFromRangeTest", "main", "task"]  # searches name the first one by this path
+
+
+def main() -> None:
+    """Run the command."""
+    hydra_app.start(task)
 
 
 @hydra_app.with_one_message
 def task(cfg: DictConfig) -> None:
     """Run the LR range test with the configured photos, head and optimizer."""
     suggestions = _test(cfg)
-    if place := os.environ.get(SUGGESTIONS_FILE):
+    if file := os.environ.get(SUGGESTIONS_FILE):
         dropout = OmegaConf.select(cfg, DROPOUT)
-        answer = {"suggestions": suggestions, DROPOUT: dropout}
-        Path(place).write_text(json.dumps(answer, default=list))
+        content = {"suggestions": suggestions, DROPOUT: dropout}
+        Path(file).write_text(json.dumps(content, default=list))
     else:
         print_suggestions(suggestions)
 
@@ -47,11 +48,6 @@ def _test(cfg: DictConfig) -> dict[str, float]:
     feeds = build.feeds(settings, manifest, extractor, progress)
     trained = build.new_head(settings, extractor, manifest)
     return build.range_test(settings, manifest, trained, feeds["train"], progress).suggestions
-
-
-def main() -> None:
-    """Run the command."""
-    hydra_app.start(task)
 
 
 def print_suggestions(suggestions: dict[str, float]) -> None:

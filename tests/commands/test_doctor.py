@@ -83,7 +83,7 @@ def test_this_environment_is_as_it_should_be(tmp_path: Path) -> None:
     for name in ("python", "libraries", "sweeper"):
         one = only(name, tmp_path)
         assert (one.mark, one.fix) == (OK, ""), one
-    said = only("libraries", tmp_path).said
+    said = only("libraries", tmp_path).text
     assert re.search(r"tensorflow \d\S+, keras \d\S+, hydra-core 1.*, mlflow 3.*, optuna 5", said)
 
 
@@ -149,7 +149,7 @@ def test_threads_that_the_environment_limits(
 
 @pytest.mark.parametrize(("free", "mark"), [(20, OK), (19, WARNING), (9, RED)])
 def test_what_is_enough(free: int, mark: str) -> None:
-    one = checks._enough("disk", "said", free, few=20, fix="mend", least=10)
+    one = checks._enough("disk", "said", free, low=20, fix="mend", least=10)
     assert (one.mark, one.fix) == (mark, "" if mark == OK else "mend")
 
 
@@ -157,7 +157,7 @@ def test_memory_and_disk_are_measured(tmp_path: Path) -> None:
     free, total = resources.memory()
     assert 0 < free < total and only("memory", tmp_path).name == "memory"
     assert resources.disk_free(tmp_path / "not/yet") == shutil.disk_usage(tmp_path).free
-    assert str(tmp_path / "cache") in only("disk", tmp_path).said
+    assert str(tmp_path / "cache") in only("disk", tmp_path).text
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
@@ -168,11 +168,11 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_the_caches_size(tmp_path: Path) -> None:
-    assert only("cache", tmp_path).said == "empty; runs fill it"
+    assert only("cache", tmp_path).text == "empty; runs fill it"
     place = tmp_path / "cache/photos" / ("ab" * 8)
     place.mkdir(parents=True)
     (place / "0.jpg").write_bytes(b"x" * 2000)
-    assert only("cache", tmp_path).said == "2.0 kB: photos 2.0 kB"
+    assert only("cache", tmp_path).text == "2.0 kB: photos 2.0 kB"
 
 
 # === weights ===
@@ -256,7 +256,7 @@ def test_a_host_that_says_nothing_costs_seconds(monkeypatch: pytest.MonkeyPatch)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        said = services._answers(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        said = services._host_problem(f"http://127.0.0.1:{silent.getsockname()[1]}")
     assert said in ("no answer within 0.2 s", "timed out")
 
 
@@ -351,7 +351,7 @@ def study(path: Path, trials: int) -> str:
 
 
 def test_studies_are_counted_and_broken_ones_named(tmp_path: Path) -> None:
-    assert only("studies", tmp_path).said == f"0 in {tmp_path}/sweeps, 0 trials"
+    assert only("studies", tmp_path).text == f"0 in {tmp_path}/sweeps, 0 trials"
     for name, trials in (("a", 2), ("b", 1)):
         study(tmp_path / "sweeps" / name / "study.db", trials)
     broken = tmp_path / "sweeps/c/study.db"
@@ -364,9 +364,9 @@ def test_studies_are_counted_and_broken_ones_named(tmp_path: Path) -> None:
 
 def test_a_storage_that_was_named(tmp_path: Path) -> None:
     url = study(tmp_path / "own.db", 2)
-    assert only("studies", tmp_path, storage=url).said == f"{url}: 1 studies, 2 trials"
+    assert only("studies", tmp_path, storage=url).text == f"{url}: 1 studies, 2 trials"
     none = f"sqlite:///{tmp_path}/none.db"
-    assert only("studies", tmp_path, storage=none).said == f"{none} is made by the first sweep"
+    assert only("studies", tmp_path, storage=none).text == f"{none} is made by the first sweep"
     assert not (tmp_path / "none.db").exists()
 
 
@@ -399,7 +399,7 @@ def test_a_check_that_fails_costs_only_its_line(
 
 
 def test_gpus_are_told_and_a_driver_without_them() -> None:
-    assert doctor._devices(["H100"], has_nvidia=True).said == "TensorFlow sees H100"
+    assert doctor._devices(["H100"], has_nvidia=True).text == "TensorFlow sees H100"
     assert doctor._devices([], has_nvidia=True).fix == "pip install 'tensorflow[and-cuda]'"
     assert doctor._devices([], has_nvidia=False).mark == NOTE
 
