@@ -42,11 +42,11 @@ LIVES_IN = {
     "plotly": "plots",
     "mlflow": "tracking",
     "rich": "cli system.checks commands",
-    "psutil": "system.resources tracking.owners",
+    "psutil": "system.resources",
     "hydra": "cli study system.checks commands",
     "omegaconf": "cli study commands",
     "optuna": "study plots.study system.study_copies commands",
-    "optuna_workers": "study tracking.owners system.checks commands",
+    "optuna_workers": "core.paths study tracking.owners system.checks commands",
     "hydra_plugins": "",
     "torch": "",
 }

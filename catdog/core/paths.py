@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
+
+from optuna_workers.masking import without_password as without_password
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -34,7 +35,7 @@ def store(uri: str | None, folder: Path) -> str:
         folder: If neither is set, the store is the SQLite file ``mlruns/mlflow.db`` in it.
 
     Example:
-        >>> store("http://127.0.0.1:5000", Path("/work"))
+        >>> store("http://127.0.0.1:5000", Path("/home/me"))
         'http://127.0.0.1:5000'
     """
     default = f"sqlite:///{folder}/mlruns/mlflow.db"
@@ -49,16 +50,3 @@ def sqlite_file(url: str) -> Path:
         '/data/mlflow.db'
     """
     return Path(url.partition(":///")[2].split("?")[0])
-
-
-def without_password(url: str) -> str:
-    """Return the address of a database or a server with its password hidden.
-
-    Example:
-        >>> without_password("postgresql://me:secret@db/catdog")
-        'postgresql://me:***@db/catdog'
-    """
-    hidden = re.sub(r"([?&]password=)[^&]*", r"\1***", url)
-    # a database's password may contain / and @; in a page's address they may follow the host
-    end = "[^/]*" if url.startswith("http") else ".*"
-    return re.sub(rf"//([^/@:]*):{end}@", r"//\1:***@", hidden)

@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Mapping
 
-import psutil
+from optuna_workers.storage.process_identity import started
 
 from catdog.tracking.names import OWNER
 
@@ -48,10 +48,4 @@ def _is_gone(owner: str) -> bool:
 
 
 def _owner(pid: int) -> str:
-    try:
-        process = psutil.Process(pid)
-        ended = process.status() == psutil.STATUS_ZOMBIE  # its parent has not waited for it
-        started = "gone" if ended else f"{process.create_time():.2f}"
-    except psutil.NoSuchProcess:
-        started = "gone"
-    return f"{socket.gethostname()} {pid} {started}"
+    return f"{socket.gethostname()} {pid} {started(pid)}"
