@@ -26,7 +26,8 @@ import numpy as np
 import pytest
 from conftest import Ended, Lab, Run, killed, rows_of, succeeded, wait_for
 
-pytestmark = pytest.mark.timeout(900)  # the first test waits for everything that is shared
+# the first test waits for everything that is shared
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 COMMIT = "6dd6e1b"
 """The last commit before the move."""

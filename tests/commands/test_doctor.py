@@ -584,6 +584,7 @@ def test_spans_are_readable(seconds: float, text: str) -> None:
     assert pilots.span(seconds) == text
 
 
+@pytest.mark.slow
 def test_a_pilot_that_cannot_start_says_why(tmp_path: Path) -> None:
     said = run("--sweep", "smoke", "data=folder", f"data.path={tmp_path}/none")
     assert said.status == 1
@@ -592,6 +593,7 @@ def test_a_pilot_that_cannot_start_says_why(tmp_path: Path) -> None:
     assert last == "catdog: the pilot of smoke failed, as the search would; see above"
 
 
+@pytest.mark.slow
 def test_a_pilot_that_is_ended_leaves_nothing(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -608,6 +610,7 @@ def test_a_pilot_that_is_ended_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.tensorflow
+@pytest.mark.slow
 def test_a_real_pilot_leaves_only_what_the_cache_keeps(lab: Lab, tmp_path: Path) -> None:
     words = lab.overrides(
         trainer__epochs=1,

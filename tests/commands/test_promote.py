@@ -167,6 +167,7 @@ def test_a_registry_that_cannot_be_reached_is_one_message(
 
 
 @pytest.mark.tensorflow
+@pytest.mark.slow
 def test_retraining_takes_the_best_trial_on_other_seeds(
     log: Log, ask: Promote, tracker: Tracker, lab: Lab, name: str
 ) -> None:

@@ -64,6 +64,7 @@ def again(lab: Lab, first: Run, trial: Run) -> Iterator[dict[str, Ended]]:
             process.kill()
 
 
+@pytest.mark.slow
 def test_a_trials_repeat_has_the_same_figures(
     again: dict[str, Ended], lab: Lab, trial: Run
 ) -> None:

@@ -25,6 +25,8 @@ from conftest import Ended, Lab, Run, ended, environment, wait_for
 
 from catdog.system.study_copies import StudyCopies
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM = shutil.which("chromium")
 FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run
 --disable-background-networking --disable-component-update --disable-sync --disable-dev-shm-usage

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from conftest import Ended, Lab, Run, ended, environment, rows_of, succeeded, wait_for
 
+pytestmark = pytest.mark.slow
+
 RECORD_BYTES = 36
 """Size of a record in the index of a feature store: a SHA-256 and a CRC-32."""
 

@@ -215,6 +215,7 @@ def test_what_a_cut_model_saw_can_be_explained(ask: Ask, lab: Lab) -> None:
     assert 0 <= heat.min() <= heat.max() <= 1
 
 
+@pytest.mark.slow
 def test_a_sweep_of_the_second_rate(lab: Lab) -> None:
     import mlflow
 

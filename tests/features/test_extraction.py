@@ -273,6 +273,7 @@ def undisturbed(root):
     return values(ensure(alone, tiny(batch_size=3, dtype="float32"), many(alone)))
 
 
+@pytest.mark.slow
 def test_after_kill_9_the_rest_is_computed(tmp_path, child):
     child.stdin.write("go\n")
     child.stdin.flush()

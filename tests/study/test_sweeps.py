@@ -12,6 +12,8 @@ import pytest
 import yaml
 from conftest import Ended, Lab, Run, ended, killed, rows_of, succeeded, wait_for
 
+pytestmark = pytest.mark.slow
+
 PICTURES = "history slice timeline lr_vs_loss".split()
 """Of a study with one parameter; importances, parallel and contour need two."""
 

@@ -26,6 +26,8 @@ from PIL import Image
 from catdog import predict
 from catdog.system import server
 
+pytestmark = pytest.mark.slow
+
 PHOTOS = 3
 
 
