@@ -1,4 +1,4 @@
-"""python -m catdog.cache: what lies in the cache folder; with ``prune``, remove some of it."""
+"""python -m catdog.cache: list the cache folder; with ``prune``, remove some of it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def _parse(words: list[str]) -> argparse.Namespace:
-    parser = arguments.parser("cache", "List what lies in the cache folder.")
+    parser = arguments.parser("cache", "List what is in the cache folder.")
     default = Features().dir
     parser.add_argument("--dir", default=default, help="the cache (features.dir, %(default)s)")
     whats = parser.add_subparsers(dest="what", metavar="prune")

@@ -84,8 +84,8 @@ def _devices(gpus: list[str], *, has_nvidia: bool) -> Finding:
         return Finding(OK, "devices", f"TensorFlow sees {', '.join(gpus)}")
     if has_nvidia:
         fix = "pip install 'tensorflow[and-cuda]'"
-        said = "there is an NVIDIA driver, but TensorFlow sees no GPU"
-        return Finding(WARNING, "devices", said, fix)
+        text = "there is an NVIDIA driver, but TensorFlow sees no GPU"
+        return Finding(WARNING, "devices", text, fix)
     return Finding(NOTE, "devices", "no GPU; catdog is made for processors too")
 
 

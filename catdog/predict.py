@@ -1,4 +1,4 @@
-"""python -m catdog.predict: what a trained model says of photos, folders and zips."""
+"""python -m catdog.predict: classify photos, folders and zips with a trained model."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def main() -> NoReturn:
         skipped = _run(options)
     except KeyboardInterrupt:
         hydra_app.exit_with("interrupted", 130)
-    except BrokenPipeError:  # whoever read the answers has had enough
+    except BrokenPipeError:  # the reader of the output has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (CatdogError, OSError) as error:  # a full disk is nobody's bug
+    except (CatdogError, OSError) as error:  # such as a full disk
         if hydra_app.VERBOSE:
             raise
         hydra_app.exit_with(hydra_app.with_option_names(error), 1)
@@ -68,8 +68,8 @@ def _options() -> argparse.Namespace:
     add = parser.add_argument
     add("photos", nargs="+", metavar="PHOTO|FOLDER|ZIP", help="what to classify")
     add("--model", default="best", help="see below (best)")
-    add("--format", choices=FORMATS, help="of the answers (by the ending of --out, else table)")
-    add("--out", type=Path, metavar="FILE", help="write the answers there, not to stdout")
+    add("--format", choices=FORMATS, help="of the output (by the ending of --out, else table)")
+    add("--out", type=Path, metavar="FILE", help="write the output there, not to stdout")
     add("--tta", choices=("none", "flip"), help="flip: mean with the mirror image (the run's own)")
     add("--explain", type=Path, metavar="DIR", help="write there where the model looked")
     add("--classes", metavar="A,B", help="names of the model's classes, in its order")
@@ -93,16 +93,16 @@ def _run(options: argparse.Namespace) -> int:
         out = stack.enter_context(_output(options.out))
         _require_folder(options.explain)
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="catdog-")))
-        named, model = _load(options, scratch)
-        tta = options.tta or named.tta
-        screen.note(f"model: {named.title}" + (f", tta {tta}" if tta != "none" else ""))
+        found, model = _load(options, scratch)
+        tta = options.tta or found.tta
+        screen.note(f"model: {found.title}" + (f", tta {tta}" if tta != "none" else ""))
         few = len(files) <= shutil.get_terminal_size().lines
-        bar = Progress() if few or out.isatty() else screen  # a terminal shows the rows themselves
+        bar = Progress() if few or out.isatty() else screen  # no bar between rows in a terminal
         advance = stack.enter_context(bar.track("Predicting", len(files)))
         work = _Work(model, options, scratch, screen, advance)
-        answers = work.answers(files, views=2 if tta == "flip" else 1)
+        predictions = work.predictions(files, views=2 if tta == "flip" else 1)
         write = FORMATS[options.format or _by_ending(options.out)]
-        write(out, model.classes, answers, max(len(name) for _, name in files))
+        write(out, model.classes, predictions, max(len(name) for _, name in files))
         out.flush()
     if work.skipped:
         screen.note(f"{work.skipped} of {len(files)} files were skipped")
@@ -119,7 +119,7 @@ def _require_folder(folder: Path | None) -> None:
 
 @contextmanager
 def _output(path: Path | None) -> Iterator[TextIO]:
-    """Yield where answers go; a file is there only when all of them are in it."""
+    """Yield where predictions are written; a file appears only when it is complete."""
     if path is None:
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         yield sys.stdout
@@ -142,15 +142,15 @@ def _by_ending(path: Path | None) -> str:
 def _load(options: argparse.Namespace, scratch: Path) -> tuple[FoundModel, Classifier]:
     from catdog.tracking import model_lookup
 
-    named = model_lookup.resolve(
+    found = model_lookup.resolve(
         options.model, folder=scratch, uri=options.uri, experiment=options.experiment
     )
     runtime.configure(None)
     runtime.load_tensorflow()
     from catdog.inference import classifier
 
-    given = options.classes.split(",") if options.classes else named.classes
-    return named, classifier.load(named.path, given)
+    given = options.classes.split(",") if options.classes else found.classes
+    return found, classifier.load(found.path, given)
 
 
 def _overlays(folder: Path, model: Classifier) -> Overlays:
@@ -160,7 +160,7 @@ def _overlays(folder: Path, model: Classifier) -> Overlays:
 
 
 class _Work:
-    """Files to rows, and to overlays where they are wanted."""
+    """Makes rows of files, and overlays where ``--explain`` asks for them."""
 
     def __init__(
         self,
@@ -174,10 +174,10 @@ class _Work:
         self._screen, self._advance, self.skipped = screen, advance, 0
         self._overlays = _overlays(options.explain, model) if options.explain else None
 
-    def answers(
+    def predictions(
         self, files: Sequence[tuple[str, str]], *, views: int
     ) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield what each good photo is called, and its probabilities."""
+        """Yield the name of each good photo and its probabilities."""
         for photos, values in self._model.predictions(
             files, views=views, batch_size=self._batch_size, scratch=self._scratch,
             on_bad=self._skip,

@@ -213,5 +213,5 @@ def _settled() -> ModuleType:
 
 
 if __name__ == "__main__":
-    # under its own name, or a sweep would have to send this whole module to its trials
+    # imported by name, or a sweep would have to pickle this module for its trials
     importlib.import_module("catdog.train").main()

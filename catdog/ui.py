@@ -93,15 +93,15 @@ def _check_store(uri: str, key: str) -> None:
     """Check that there is a database to show."""
     parts = urllib.parse.urlsplit(uri)
     if parts.scheme == "sqlite" and not paths.sqlite_file(uri).is_file():
-        said = "there is no MLflow store yet; the first run makes it"
-        raise ConfigError(key, uri, said, "python -m catdog.train")
+        found = "there is no MLflow store yet; the first run makes it"
+        raise ConfigError(key, uri, found, "python -m catdog.train")
     if parts.scheme != "sqlite" and parts.hostname:
         port = parts.port or (5432 if parts.scheme.startswith("postgres") else 3306)
         server.check_reachable(key, paths.without_password(uri), parts.hostname, port)
 
 
 def _mlflow(store: str, port: int) -> Server:
-    """Return MLflow's server for one person: no jobs, no second worker."""
+    """Return MLflow's server for one user: without jobs, with one worker."""
     server.check_port("--port", port)
     words = ["--host", HOST, "--port", str(port), "--workers", "1"]
     words += ["--uvicorn-opts", "--timeout-graceful-shutdown 1"]
@@ -123,8 +123,8 @@ def _studies(options: argparse.Namespace, running: ExitStack) -> tuple[str, Stud
     copy = Path(running.enter_context(tempfile.TemporaryDirectory())) / "studies.db"
     studies = StudyCopies(options.sweeps, copy)
     if not studies.refresh():
-        said = "there is no study yet; a sweep makes it"
-        raise ConfigError("--sweeps", options.sweeps, said, "python -m catdog.sweep smoke")
+        found = "there is no study yet; a sweep makes it"
+        raise ConfigError("--sweeps", options.sweeps, found, "python -m catdog.sweep smoke")
     return f"sqlite:///{copy}", studies
 
 

@@ -1,4 +1,4 @@
-"""Files and folders that others see whole or not at all, and folders that are made once."""
+"""Writes files completely or not at all, and makes folders once, whichever processes ask."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from catdog.core import use_locks
 
 @contextmanager
 def arriving(path: Path) -> Iterator[Path]:
-    """Yield a path to write to; the whole file appears at ``path`` at once, or nothing does.
+    """Yield a path to write to; the complete file then appears at ``path``, or nothing does.
 
-    The yielded path has the name of ``path``, since some writers go by the ending, and lies on the
-    same file system.
+    The yielded path has the name of ``path``, since some writers depend on the ending, and is on
+    the same file system.
 
     Args:
         path: The file, in a folder that exists.
@@ -129,7 +129,7 @@ def make_once(
 
 
 def _make(target: Path, make: Callable[[Path], None]) -> None:
-    # under the lock nobody else has these two names
+    # the lock makes sure that no other process uses these two names
     partial, outdated = Path(f"{target}.partial"), Path(f"{target}.old")
     for leftover in (partial, outdated):
         shutil.rmtree(leftover, ignore_errors=True)

@@ -171,13 +171,12 @@ class _Search:
         if self._name in best_runs:
             return self._best_trial(self._name, best_runs)
         fitting = ids_with_prefix(self._name, self._tracker) + matching(self._name, best_runs)
-        if len(fitting) == 1:
-            return (
-                self._best_trial(fitting[0], best_runs) if fitting[0] in best_runs else fitting[0]
-            )
+        if len(fitting) > 1:
+            shown = f"{len(fitting)} runs and studies of {self._where} start so: {listed(fitting)}"
+            raise self._refusal(shown, f"--model {fitting[0]}")
         if fitting:
-            raise self._refusal(f"{len(fitting)} runs and studies of {self._where} start so: "
-                           f"{listed(fitting)}", f"--model {fitting[0]}")  # fmt: skip
+            (one,) = fitting
+            return self._best_trial(one, best_runs) if one in best_runs else one
         near = difflib.get_close_matches(self._name, best_runs, n=SHOWN, cutoff=0.5)
         hint = f"; the nearest study: {listed(near)}" if near else ""
         raise self._refusal(
@@ -227,4 +226,5 @@ class _Search:
             raise self._refusal(f"run {run_id} ({status.lower()}) saved no model") from None
 
     def _refusal(self, found: str, fix: str = "--model best") -> ConfigError:
+        """Return the error; without the fix if that is what the user has done."""
         return ConfigError("--model", self._name, found, "" if fix.endswith(self._name) else fix)

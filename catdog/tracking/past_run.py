@@ -1,4 +1,4 @@
-"""Reads a logged run back: its state in the store, overrides, splits and test predictions."""
+"""Reads a logged run back: its state, overrides, splits and test predictions."""
 
 from __future__ import annotations
 

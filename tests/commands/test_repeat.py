@@ -144,7 +144,7 @@ def log(tracker: Tracker) -> Log:
     return one
 
 
-@pytest.mark.parametrize("letters", [32, 10], ids=["whole", "beginning"])
+@pytest.mark.parametrize("letters", [32, 10], ids=["id", "prefix"])
 def test_a_run_is_found_with_its_overrides(letters: int, log: Log, tracker: Tracker) -> None:
     run = log()
     found = repeat.find(run.run_id[:letters], tracker.uri, tracker.experiment)
@@ -182,9 +182,9 @@ def deleted(log: Log, tracker: Tracker) -> str:
 
 
 WRONG: dict[str, tuple[Case, str]] = {
-    "unknown": (lambda log, tracker: "f" * 32, "no run's id is or begins so"),
+    "unknown": (lambda log, tracker: "f" * 32, "no run has this id, or this prefix"),
     "too short": (lambda log, tracker: log().run_id[:3], "4 letters at least"),
-    "no id": (lambda log, tracker: "best", "no run's id is or begins so"),
+    "no id": (lambda log, tracker: "best", "no run has this id, or this prefix"),
     "sweep": (
         lambda log, tracker: log(**{"catdog.kind": "sweep", "optuna.study": "heads-1"}).run_id,
         "a whole sweep; repeat one of its trials; try `python -m catdog.train +best=heads-1`",
@@ -237,7 +237,7 @@ def test_a_run_that_cannot_be_repeated_is_one_message(
     assert f"RUN={asked}" in said
 
 
-def test_a_beginning_of_two_runs_names_both(
+def test_a_prefix_of_two_runs_names_both(
     log: Log, tracker: Tracker, refusal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [log().run_id for _ in range(2)]

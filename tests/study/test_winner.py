@@ -109,9 +109,9 @@ def test_any_overrides_come_back(one_study: tuple[Tracker, Run], overrides: list
         ("lr", "lr_dropout"),
         ("it's", "it's"),
     ],
-    ids=["whole", "whole, longer", "beginning", "beginning of the only one", "quote"],
+    ids=["name", "longer name", "prefix", "prefix of the only one", "quote"],
 )
-def test_a_study_is_named_whole_or_by_how_only_it_begins(
+def test_a_study_is_found_by_its_name_or_a_unique_prefix(
     tracker: Tracker, asked: str, found: str
 ) -> None:
     for name in ("heads-12ab", "heads-12ab-2", "heads-9f", "lr_dropout", "it's"):
@@ -143,7 +143,7 @@ MANY = [f"other-{k}" for k in range(7)]
         ([], "heads", r"no study was logged to experiment .* of sqlite.*; try `python -m .* -m "),
     ],
     ids=[
-        "several begin so", "typo", "nothing near", "its end", "many", "many begin so", "empty",
+        "prefix of several", "typo", "nothing near", "its end", "many", "prefix of many", "empty",
         "no study",
     ],
 )  # fmt: skip

@@ -120,7 +120,7 @@ def test_there_may_be_no_best(
 # === runs and studies ===
 
 
-@pytest.mark.parametrize("letters", [32, 12], ids=["whole", "beginning"])
+@pytest.mark.parametrize("letters", [32, 12], ids=["id", "prefix"])
 def test_a_run_is_named_by_its_id(letters: int, tracker: Tracker, resolve: Resolve) -> None:
     run = log(tracker)
     log(tracker)
