@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import mlflow
+import pytest
 from conftest import succeeded
 from optuna.trial import TrialState
 from tests.stage import Stage
+
+pytestmark = pytest.mark.slow
 
 LOGGED = Path(__file__).parent / "app/logged.py"
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import mlflow
 import optuna
+import pytest
 from conftest import Lab, succeeded
+
+pytestmark = pytest.mark.slow
 
 N_TRIALS = 8
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from optuna_workers import status
+from optuna_workers.masking import without_password
 from optuna_workers.status import NotFound, StudyStatus, report
-from optuna_workers.storage.location import without_password
 
 DESCRIPTION = "Show the studies of a storage, or one study's slots. Nothing is changed."
 STORAGE = "a database URL, a study.db, or a folder that holds one"

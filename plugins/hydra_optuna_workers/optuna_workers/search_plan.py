@@ -12,6 +12,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from optuna_workers import request
+from optuna_workers.masking import without_password
 from optuna_workers.storage import location
 
 
@@ -81,7 +82,7 @@ def describe(context: HydraContext, config: DictConfig) -> SearchPlan:
     where = location.first(config, asked.space, asked.directions)
     return SearchPlan(
         study_name=where.name,
-        storage=location.without_password(where.url),
+        storage=without_password(where.url),
         directory=where.directory,
         directions=tuple(asked.directions),
         n_trials=asked.total,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 
-import psutil
 import pytest
 from optuna.trial import TrialState
 
@@ -12,6 +11,8 @@ from tests.processes import ended, eventually, succeeded
 from tests.stage import Stage, check_whole
 
 NAMED = "hydra.sweeper.study_name=s"
+
+
 SAMPLED = ("x=interval(0.0, 1.0)", "hydra/sweeper/sampler=random", NAMED)
 
 
@@ -183,60 +184,6 @@ def test_a_seed_gives_the_same_points_to_any_number_of_workers(stage: Stage) -> 
     assert len(set(drawn["one"])) == 6
 
 
-def test_workers_do_not_wait_for_each_other(stage: Stage) -> None:
-    """One slow task keeps one worker; the other runs all the rest meanwhile."""
-    stage.run(*SAMPLED, trials(1), "sleep=0")  # the command below is timed from its own log
-    stage.log.unlink()
-    stage.run(
-        "sleep=1.5,0.01,0.02,0.03,0.04,0.05", "hydra.sweeper.study_name=uneven", workers(2)
-    )  # fmt: skip
-    spans = stage.spans()
-    slow = next(span for span in spans if span.params["sleep"] == 1.5)
-    rest = [span for span in spans if span is not slow]
-    assert {span.pid for span in rest} != {slow.pid}
-    assert all(span.pid != slow.pid for span in rest)
-
-
-def test_a_child_is_replaced_after_as_many_trials_as_are_allowed(stage: Stage) -> None:
-    stage.run("x=range(0,7)", NAMED, "hydra.sweeper.max_trials_per_worker=3")
-    by_pid: dict[int, int] = {}
-    for span in stage.spans():
-        by_pid[span.pid] = by_pid.get(span.pid, 0) + 1
-    assert list(by_pid.values()) == [3, 3, 1]
-
-
-PRELOADED = "hydra.sweeper.preload=stub.preload"
-
-
-def preloaded(stage: Stage) -> set[int]:
-    """Return the processes that were told to load."""
-    return {int(file.suffix[1:]) for file in stage.folder.glob("preloaded.*")}
-
-
-def test_children_load_libraries_while_the_study_is_opened(stage: Stage) -> None:
-    """Each once, and before the first trial: the callback waits for them."""
-    callback = "+hydra.sweeper.callbacks.h={_target_: heard.Heard, wait_for: 'preloaded.*'}"
-    stage.run("x=range(0,6)", "sleep=0.2", NAMED, workers(2), PRELOADED, callback)
-    assert preloaded(stage) == {span.pid for span in stage.spans()}
-    assert len(preloaded(stage)) == 2
-
-
-def test_what_cannot_be_loaded_costs_no_trial_that_works_without(stage: Stage) -> None:
-    stage.run("x=1", NAMED, PRELOADED, "does=unloadable")
-    assert len(preloaded(stage)) == 1
-    assert [trial.state for trial in stage.trials()] == [TrialState.COMPLETE]
-
-
-def test_children_do_not_outlive_a_study_that_cannot_be_opened(stage: Stage) -> None:
-    callback = "+hydra.sweeper.callbacks.h={_target_: heard.Heard, wait_for: 'preloaded.*'}"
-    broken = "+hydra.sweeper.callbacks.i={_target_: heard.Heard, slow: none}"
-    process = stage.start("x=1", NAMED, PRELOADED, callback, broken)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 1, said
-    assert len(preloaded(stage)) == 1
-    assert eventually(lambda: not any(psutil.pid_exists(pid) for pid in preloaded(stage)))
-
-
 def test_callbacks_hear_of_a_study_once_and_of_each_trial(shared: Stage) -> None:
     callback = "+hydra.sweeper.callbacks.heard={_target_: heard.Heard, slow: 0.5}"
     words = (*SAMPLED, trials(8), workers(2), callback)
@@ -251,11 +198,3 @@ def test_callbacks_hear_of_a_study_once_and_of_each_trial(shared: Stage) -> None
         assert sorted(line["slot"] for line in shared.heard(hook)) == list(range(8))
     (end,) = [line for line in shared.heard("study_end") if line["finished"]]
     assert end["ended"] == 8
-
-
-def test_cores_are_shared_out_before_libraries_load(stage: Stage) -> None:
-    import os
-
-    cores = len(os.sched_getaffinity(0))
-    stage.run("x=1,2", NAMED, workers(2))
-    assert {line["cores"] for line in stage.lines("start")} == {str(max(1, cores // 2))}

@@ -1,4 +1,4 @@
-"""The example and the README's first sweep run as they are shown; the ways in stay open."""
+"""The example runs as the README shows it, and so does the rest; the ways in stay open."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
+from optuna_workers.config import OptunaWorkersConf
+from optuna_workers.sampling.options import PRUNERS, SAMPLERS
+from optuna_workers.search_plan import SearchPlan
 
 from tests import quick
 from tests.processes import Ended
@@ -46,31 +51,43 @@ def test_the_example_runs_without_a_sweep(example: Path) -> None:
     assert run(example, "steps=3").status == 0
 
 
-def blocks(kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL)
+def block(kind: str, text: str) -> str:
+    """Return the README's block of code that holds a text."""
+    (found,) = [b for b in re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL) if text in b]
+    return found
 
 
-def test_the_first_sweep_of_the_readme(tmp_path: Path) -> None:
-    config = next(text for text in blocks("yaml") if "override hydra/sweeper" in text)
-    app = next(text for text in blocks("python") if "@hydra.main" in text)
-    (tmp_path / "config.yaml").write_text(config)
-    (tmp_path / "app.py").write_text(app)
-    (command,) = re.findall(r"\$ python app\.py (-m 'x=interval.*)", README)
-    words = [word.strip("'") for word in command.split()]
-    ran = run(tmp_path / "app.py", *words)
+def test_the_readme_shows_the_example() -> None:
+    assert block("yaml", "override hydra/sweeper") == (ROOT / "example/config.yaml").read_text()
+    assert block("python", "@hydra.main") == (ROOT / "example/app.py").read_text()
+
+
+def test_the_example_says_what_the_readme_says(example: Path) -> None:
+    ((words, shown),) = re.findall(r"    \$ python app\.py (-m .*)\n((?:    .+\n)+)", README)
+    ran = run(example, *words.split())
     assert ran.status == 0, ran.out + ran.err
-    shown = README.partition(command)[2].splitlines()
-    for line in [line for line in shown if re.match(r"    trial \d COMPLETE", line)]:
-        begin, end = line.strip().split(" in ")[0], line.strip().split("  ")[-1]
-        assert re.search(rf"{re.escape(begin)} in .* {re.escape(end)}\n", ran.out + ran.err)
+
+    def timeless(said: str) -> list[str]:
+        lines = [re.sub(r" in [\d.]+ s ", " ", line.strip()) for line in said.splitlines()]
+        return [line for line in lines if line.startswith(("trial", "app-", "best"))]
+
+    assert timeless(shown) == timeless(ran.out + ran.err)
+    assert len(timeless(shown)) == 10
+
+
+def test_the_plan_of_the_readme(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(example.parent)
+    names: dict[str, Any] = {}
+    exec(block("python", "search_plan.describe"), names)
+    plan = names["planned"]("lr=1e-3,1e-4")
+    assert (plan.n_trials, plan.n_jobs, plan.enumerated) == (30, 2, False)
+    assert plan.pruner == "median" and set(plan.parameters) == {"method", "lr", "momentum"}
+    listed = README.partition('`planned("lr=1e-3,1e-4")` has')[2].partition("What the sweep")[0]
+    assert re.findall(r"`(\w+)`", listed) == [one.name for one in fields(SearchPlan)]
+    assert not (example.parent / "sweeps").exists()
 
 
 def test_every_key_is_in_the_manual() -> None:
-    from dataclasses import fields
-
-    from optuna_workers.config import OptunaWorkersConf
-    from optuna_workers.sampling.options import PRUNERS, SAMPLERS
-
     keys = [one.name for one in fields(OptunaWorkersConf) if one.name not in
             ("_target_", "_recursive_", "defaults")]  # fmt: skip
     missing = [key for key in [*keys, *SAMPLERS, *PRUNERS] if f"`{key}`" not in README]
@@ -102,9 +119,8 @@ def test_the_way_in_is_light(code: str) -> None:
 
 
 def test_the_old_way_in_is_the_same() -> None:
-    import optuna_workers
-
     import hydra_plugins.optuna_workers as door
+    import optuna_workers
 
     assert door.__all__ == optuna_workers.__all__
     assert all(getattr(door, name) is getattr(optuna_workers, name) for name in door.__all__)

@@ -17,6 +17,8 @@ import pytest
 from tests.processes import Ended, ended, eventually
 from tests.stage import Stage, check_whole
 
+pytestmark = pytest.mark.slow
+
 REPEATS = int(os.environ.get("KILL_REPEATS", "5"))
 AT_ONCE = 3
 N_TRIALS = 14

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,10 @@ from pathlib import Path
 
 import optuna
 import pytest
+
+from tests.processes import eventually
+
+pytestmark = pytest.mark.slow
 
 TASK = """
 import hydra
@@ -28,9 +33,11 @@ if __name__ == "__main__":
 CLUSTER = """
 import sys, ray
 ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-print(ray.get_runtime_context().gcs_address, flush=True)
+print("address", ray.get_runtime_context().gcs_address, flush=True)
 sys.stdin.read()
 """
+STARTS_IN = 120
+"""Seconds that a cluster may take: its own programs start one after another."""
 
 RAY = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 
@@ -71,17 +78,28 @@ def test_submitit_on_this_machine(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """A Ray cluster that runs already, as another person's would."""
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a Ray cluster that runs already, as another person's would."""
     needs("hydra_plugins.hydra_ray_launcher", "ray")
-    with subprocess.Popen(
-        [sys.executable, "-c", CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True, env={**os.environ, **RAY},
+    said = tmp_path_factory.mktemp("ray") / "said.txt"
+
+    def address() -> str:
+        found = re.search(r"^address (\S+:\d+)$", said.read_text(), re.MULTILINE)
+        return found[1] if found else ""
+
+    with said.open("w") as file, subprocess.Popen(
+        [sys.executable, "-c", CLUSTER], stdin=subprocess.PIPE, stdout=file, stderr=file,
+        text=True, env={**os.environ, **RAY},
     ) as process:  # fmt: skip
-        assert process.stdout and process.stdin
-        yield process.stdout.readline().strip()
-        process.stdin.close()
-        process.wait(30)
+        try:
+            eventually(lambda: bool(address()) or process.poll() is not None, seconds=STARTS_IN)
+            assert address(), f"no Ray cluster within {STARTS_IN} s:\n{said.read_text()}"
+            yield address()
+            assert process.stdin
+            process.stdin.close()
+            process.wait(30)
+        finally:
+            process.kill()
 
 
 def test_ray_on_an_existing_cluster(cluster: str, tmp_path: Path) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 import sqlalchemy as sa
+from optuna_workers.storage import process_identity
 from optuna_workers.storage.leases import heartbeat
-from optuna_workers.storage.location import without_password
 from optuna_workers.storage.notes import Notes, tables
+
+from tests.processes import eventually
 
 
 @pytest.mark.slow
@@ -74,14 +80,16 @@ def test_who_holds_a_note_in_a_long_call_keeps_it(tmp_path: Path) -> None:
     assert found == [2, 2] and made == [1]
 
 
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("postgresql://me:se/cr@et@db/x", "postgresql://me:***@db/x"),
-        ("sqlite:////a/study.db", "sqlite:////a/study.db"),
-        ("mysql://h/x?password=secret&ssl=1", "mysql://h/x?password=***&ssl=1"),
-        ("plain.db", "plain.db"),
-    ],
-)
-def test_passwords_are_masked(url: str, shown: str) -> None:
-    assert without_password(url) == shown
+def test_a_process_is_known_by_its_start() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        began = process_identity.started(process.pid)
+        assert re.fullmatch(r"\d{10}\.\d\d", began), "databases hold it: the format stays"
+        assert began == f"{psutil.Process(process.pid).create_time():.2f}"
+        owner = f"{process_identity.host()} {process.pid} {began} session/1"
+        assert process_identity.is_dead(owner) is False
+        assert process_identity.is_dead(owner.replace(began, "1700000000.00")), "its pid is reused"
+        process.kill()
+        assert eventually(lambda: process_identity.started(process.pid) == "gone"), "a zombie"
+        assert process_identity.is_dead(owner) is True
+    assert process_identity.started(process.pid) == "gone"
+    assert process_identity.is_dead(f"elsewhere {process.pid} {began}") is None

@@ -9,10 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from optuna_workers.display.snapshot import best_of, finished_of
+from optuna_workers.masking import without_password
 from optuna_workers.status.source import NotFound, opened
 from optuna_workers.status.study import SlotStatus, SlotTime, StudyStatus
 from optuna_workers.storage import process_identity
-from optuna_workers.storage.location import without_password
 from optuna_workers.storage.notes import N_TRIALS
 from optuna_workers.storage.slots import ENDED, RUNNING, SLOTS, WAITING, Claims, read_facts
 from optuna_workers.storage.studies import SPACE, STOPPED

@@ -11,7 +11,8 @@ from urllib.parse import quote
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
-from optuna_workers.storage.location import file_of, without_password
+from optuna_workers.masking import without_password
+from optuna_workers.storage.location import file_of
 
 FORMS = "a database URL, a study.db or its folder"
 SQLITE = b"SQLite format 3\x00"

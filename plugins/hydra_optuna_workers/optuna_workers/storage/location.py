@@ -5,14 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from optuna_workers.errors import SweepError
 from optuna_workers.space import Space
@@ -94,22 +91,6 @@ def fix(config: DictConfig, where: Location) -> None:
     with read_write(config), open_dict(config):
         config.hydra.overrides.hydra = [*given, *fixed]
         config.hydra.sweep.dir = str(where.directory)
-
-
-def without_password(url: str) -> str:
-    """Return a database URL as it may be shown.
-
-    Example:
-        >>> without_password("postgresql+psycopg://me:secret@db/studies")
-        'postgresql+psycopg://me:***@db/studies'
-        >>> without_password("postgresql+psycopg://me@db/studies?password=secret")
-        'postgresql+psycopg://me@db/studies?password=***'
-    """
-    try:
-        url = make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:  # no URL, but a password may stand in it
-        url = re.sub(r"//([^/@:]*):.*@", r"//\1:***@", url)
-    return re.sub(r"([?&]password=)[^&]*", r"\1***", url)
 
 
 def _absolute(url: str, cwd: Path) -> str:

@@ -27,7 +27,7 @@ def host() -> str:
 
 def me(worker: str = "") -> str:
     """Return a text that names this process, and a worker in it, for ever."""
-    return f"{host()} {os.getpid()} {_started(os.getpid())} {worker}".strip()
+    return f"{host()} {os.getpid()} {started(os.getpid())} {worker}".strip()
 
 
 def shown(owner: str) -> tuple[str, int]:
@@ -48,13 +48,26 @@ def worker_of(owner: str) -> str:
 
 def is_dead(owner: str) -> bool | None:
     """Return whether a process of this host is gone; None for one of another host."""
-    where, pid, started, *_ = owner.split(" ")
+    where, pid, began, *_ = owner.split(" ")
     if where != host():
         return None
-    return _started(int(pid)) != started
+    return started(int(pid)) != began
 
 
-def _started(pid: int) -> str:
+def started(pid: int) -> str:
+    """Return when a process began: a text that goes into databases, so its format stays.
+
+    Args:
+        pid: The process, of this host.
+
+    Returns:
+        Seconds since 1970 with two digits, or ``gone`` where there is no such process, or only
+        its remains (a zombie) that nobody has asked how it ended.
+
+    Example:
+        >>> started(2**30)
+        'gone'
+    """
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:

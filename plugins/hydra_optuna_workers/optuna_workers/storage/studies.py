@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from optuna.storages import RDBStorage
 
 from optuna_workers.errors import SweepError
+from optuna_workers.masking import without_password
 from optuna_workers.space import Space
 from optuna_workers.space.difference import difference
 from optuna_workers.storage import location
@@ -45,7 +46,7 @@ def open_storage(url: str) -> RDBStorage:
             return _opened(url, parsed.get_backend_name())
     except (sa.exc.SQLAlchemyError, ImportError, OSError) as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        shown = location.without_password(url)
+        shown = without_password(url)
         raise SweepError(
             "hydra.sweeper.storage", shown, f"this storage cannot be used: {reason}", DATABASES
         ) from None

@@ -12,9 +12,9 @@ CREATE TABLE hydra_notes (
 	value TEXT, 
 	PRIMARY KEY (study, "key")
 );
-INSERT INTO "hydra_notes" VALUES(1,'identity','elsewhere-0123456789ab-[4026531836 850 1695824096.89',1.69582416648935675623e+09,'"57f7d130a73f465990f5dd9579db46bd"');
-INSERT INTO "hydra_notes" VALUES(1,'session/c674e1bd3383','elsewhere-0123456789ab-[4026531836 850 1695824096.89',1.69582416652381706236e+09,'null');
-INSERT INTO "hydra_notes" VALUES(1,'study_start','elsewhere-0123456789ab-[4026531836 850 1695824096.89',1.69582416691763782504e+09,'{}');
+INSERT INTO "hydra_notes" VALUES(1,'identity','elsewhere-0123456789ab-[4026531836 18848 1795827298.92',1.70942736179190778733e+09,'"f634ec9afe7a4bcab8187e2478119549"');
+INSERT INTO "hydra_notes" VALUES(1,'session/44c32508913f','elsewhere-0123456789ab-[4026531836 18848 1795827298.92',1.70942736184068059916e+09,'null');
+INSERT INTO "hydra_notes" VALUES(1,'study_start','elsewhere-0123456789ab-[4026531836 18848 1795827298.92',1.70942736190553832057e+09,'{}');
 CREATE TABLE hydra_slots (
 	study INTEGER NOT NULL, 
 	slot INTEGER NOT NULL, 
@@ -30,10 +30,10 @@ CREATE TABLE hydra_slots (
 	ended FLOAT, 
 	PRIMARY KEY (study, slot)
 );
-INSERT INTO "hydra_slots" VALUES(1,0,'COMPLETE',0,'elsewhere-0123456789ab-[4026531836 850 1695824096.89 c674e1bd3383/0',1.69582416846530175209e+09,0,'808e01355be2ccc7d14c8a7e5367649b73c27ed54444b4865088f84647c05100','{"params": {"x": 1.0, "y": 1}, "overrides": ["x=1.0", "y=1"], "directory": "/home/me/sweeps/app-5abd0acc/0", "values": [2.0], "error": "", "seconds": 0.4710847080000349, "duplicate_of": null}',NULL,1.69582410724254512785e+09,1.69582410857524609566e+09);
-INSERT INTO "hydra_slots" VALUES(1,1,'FAIL',0,'elsewhere-0123456789ab-[4026531836 850 1695824096.89 c674e1bd3383/0',1.69582416918868303292e+09,1,'487d4403c82ebe6dffe288cf336c9abf244584e73e8426ec2ed63965a3b89f72','{"params": {"x": 1.4164433389336466, "y": 1}, "overrides": ["x=1.4164433389336466", "y=1"], "directory": "/home/me/sweeps/app-5abd0acc/1", "values": null, "error": "Traceback (most recent call last):\n  File \"/site/hydra_plugins/optuna_workers/_job.py\", line 117, in call\n    return task(config)\n           ^^^^^^^^^^^^\n  File \"/home/me/app.py\", line 11, in main\n    raise ValueError(\"no such thing\")\nValueError: no such thing\n", "seconds": 0.45569704499985164, "duplicate_of": null}',NULL,1.69582410858285307884e+09,1.69582410942578291892e+09);
-INSERT INTO "hydra_slots" VALUES(1,2,'COMPLETE',0,'elsewhere-0123456789ab-[4026531836 850 1695824096.89 c674e1bd3383/0',1.69582416993700170514e+09,2,'3eda73f4c3caccd59ea4f46fb84f76e77cc3da1ec153ccc1b43d1f13839b8c28','{"params": {"x": 1.2792032206397073, "y": 1}, "overrides": ["x=1.2792032206397073", "y=1"], "directory": "/home/me/sweeps/app-5abd0acc/2", "values": [2.6363608796949993], "error": "", "seconds": 0.22906872599969574, "duplicate_of": null}',NULL,1.6958241094439821243e+09,1.69582411012354135511e+09);
-INSERT INTO "hydra_slots" VALUES(1,3,'RUNNING',0,'elsewhere-0123456789ab-[4026531836 850 1695824096.89 c674e1bd3383/0',1.6958241701396963596e+09,3,'560d1a7a1110de7f8e489d6b6d4e7fcf98804b139c65b36313ea5c7539784e14','{"params": {"x": 3.910600781029732, "y": 0}, "overrides": ["x=3.910600781029732", "y=0"], "directory": "/home/me/sweeps/app-5abd0acc", "values": null, "error": "", "seconds": 0.0, "duplicate_of": null}',NULL,1.69582411013969755171e+09,NULL);
+INSERT INTO "hydra_slots" VALUES(1,0,'COMPLETE',0,'elsewhere-0123456789ab-[4026531836 18848 1795827298.92 44c32508913f/0',1.70942736259077715868e+09,0,'808e01355be2ccc7d14c8a7e5367649b73c27ed54444b4865088f84647c05100','{"params": {"x": 1.0, "y": 1}, "overrides": ["x=1.0", "y=1"], "directory": "/home/me/sweeps/app-5abd0acc/0", "values": [2.0], "error": "", "seconds": 0.16857665999941673, "duplicate_of": null}',NULL,1.70942730200057721144e+09,1.70942730267873096465e+09);
+INSERT INTO "hydra_slots" VALUES(1,1,'FAIL',0,'elsewhere-0123456789ab-[4026531836 18848 1795827298.92 44c32508913f/0',1709427363.00961,1,'487d4403c82ebe6dffe288cf336c9abf244584e73e8426ec2ed63965a3b89f72','{"params": {"x": 1.4164433389336466, "y": 1}, "overrides": ["x=1.4164433389336466", "y=1"], "directory": "/home/me/sweeps/app-5abd0acc/1", "values": null, "error": "Traceback (most recent call last):\n  File \"/site/hydra_plugins/optuna_workers/_job.py\", line 117, in call\n    return task(config)\n           ^^^^^^^^^^^^\n  File \"/home/me/app.py\", line 18, in main\n    raise ValueError(\"no such thing\")\nValueError: no such thing\n", "seconds": 0.1845810180002445, "duplicate_of": null}',NULL,1.70942730270231580736e+09,1.70942730310604190831e+09);
+INSERT INTO "hydra_slots" VALUES(1,2,'COMPLETE',0,'elsewhere-0123456789ab-[4026531836 18848 1795827298.92 44c32508913f/0',1.70942736335525536533e+09,2,'3eda73f4c3caccd59ea4f46fb84f76e77cc3da1ec153ccc1b43d1f13839b8c28','{"params": {"x": 1.2792032206397073, "y": 1}, "overrides": ["x=1.2792032206397073", "y=1"], "directory": "/home/me/sweeps/app-5abd0acc/2", "values": [2.6363608796949993], "error": "", "seconds": 0.10075995500028512, "duplicate_of": null}',NULL,1.7094273031261439323e+09,1.7094273033973610401e+09);
+INSERT INTO "hydra_slots" VALUES(1,3,'RUNNING',0,'elsewhere-0123456789ab-[4026531836 18848 1795827298.92 44c32508913f/0',1.70942736340807318684e+09,3,'560d1a7a1110de7f8e489d6b6d4e7fcf98804b139c65b36313ea5c7539784e14','{"params": {"x": 3.910600781029732, "y": 0}, "overrides": ["x=3.910600781029732", "y=0"], "directory": "/home/me/sweeps/app-5abd0acc", "values": null, "error": "", "seconds": 0.0, "duplicate_of": null}',NULL,1.70942730340807366373e+09,NULL);
 CREATE TABLE studies (
 	study_id INTEGER NOT NULL, 
 	study_name VARCHAR(512) NOT NULL, 
@@ -136,7 +136,7 @@ INSERT INTO "trial_user_attributes" VALUES(5,2,'slot','1');
 INSERT INTO "trial_user_attributes" VALUES(6,2,'attempt','0');
 INSERT INTO "trial_user_attributes" VALUES(7,2,'overrides','["x=1.4164433389336466", "y=1"]');
 INSERT INTO "trial_user_attributes" VALUES(8,2,'directory','"/home/me/sweeps/app-5abd0acc/1"');
-INSERT INTO "trial_user_attributes" VALUES(9,2,'error','"Traceback (most recent call last):\n  File \"/site/hydra_plugins/optuna_workers/_job.py\", line 117, in call\n    return task(config)\n           ^^^^^^^^^^^^\n  File \"/home/me/app.py\", line 11, in main\n    raise ValueError(\"no such thing\")\nValueError: no such thing\n"');
+INSERT INTO "trial_user_attributes" VALUES(9,2,'error','"Traceback (most recent call last):\n  File \"/site/hydra_plugins/optuna_workers/_job.py\", line 117, in call\n    return task(config)\n           ^^^^^^^^^^^^\n  File \"/home/me/app.py\", line 18, in main\n    raise ValueError(\"no such thing\")\nValueError: no such thing\n"');
 INSERT INTO "trial_user_attributes" VALUES(10,3,'slot','2');
 INSERT INTO "trial_user_attributes" VALUES(11,3,'attempt','0');
 INSERT INTO "trial_user_attributes" VALUES(12,3,'overrides','["x=1.2792032206397073", "y=1"]');
@@ -165,10 +165,10 @@ CREATE TABLE trials (
 	PRIMARY KEY (trial_id), 
 	FOREIGN KEY(study_id) REFERENCES studies (study_id)
 );
-INSERT INTO "trials" VALUES(1,0,1,'COMPLETE','2023-09-28 00:01:47.286590','2023-09-28 00:01:48.558722');
-INSERT INTO "trials" VALUES(2,1,1,'FAIL','2023-09-28 00:01:48.598088','2023-09-28 00:01:49.356223');
-INSERT INTO "trials" VALUES(3,2,1,'COMPLETE','2023-09-28 00:01:49.499901','2023-09-28 00:01:50.090873');
-INSERT INTO "trials" VALUES(4,3,1,'RUNNING','2023-09-28 00:01:50.174980',NULL);
+INSERT INTO "trials" VALUES(1,0,1,'COMPLETE','2024-03-03 00:55:02.028','2024-03-03 00:55:02.656');
+INSERT INTO "trials" VALUES(2,1,1,'FAIL','2024-03-03 00:55:02.724','2024-03-03 00:55:03.091');
+INSERT INTO "trials" VALUES(3,2,1,'COMPLETE','2024-03-03 00:55:03.147','2024-03-03 00:55:03.389');
+INSERT INTO "trials" VALUES(4,3,1,'RUNNING','2024-03-03 00:55:03.435',NULL);
 CREATE TABLE version_info (
 	version_info_id INTEGER NOT NULL, 
 	schema_version INTEGER, 
