@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console as RichConsole
 from rich.filesize import decimal
@@ -16,39 +15,35 @@ from rich.table import Table
 from rich.text import Text
 
 from catdog.cli import arguments, hydra_app
+from catdog.core import use_locks
 from catdog.errors import CatdogError, ConfigError
 from catdog.settings import Features
-from catdog.system import cache_contents
+from catdog.system import cache_contents, cache_removal
 from catdog.system.cache_contents import Item
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from catdog.system.cache_contents import Item
-
-
 UNITS = {"h": 3600, "d": 86400, "w": 7 * 86400}
+"""Seconds."""
 
 PRUNE = """\
-Nothing is removed that a process works with; what is, is made again by the run that needs it
+Nothing that a process uses is removed. What is removed is made again by the run that needs it
 (weights by a download).
 """
 
 
 def main() -> None:
     """Run the command."""
-    asked = _parse(sys.argv[1:])
-    root = Path(asked.dir).expanduser()
+    options = _parse(sys.argv[1:])
+    root = Path(options.dir).expanduser()
     try:
         with hydra_app.one_message():
             if root.is_dir():
-                _prune(root, asked) if asked.what else _list(root)
-            elif asked.dir == Features().dir:
+                _prune(root, options) if options.what else _list(root)
+            elif options.dir == Features().dir:
                 print(f"{root} is not there yet; the first run makes it")
             else:
-                raise ConfigError("--dir", asked.dir, "there is no such folder")
+                raise ConfigError("--dir", options.dir, "there is no such folder")
     except KeyboardInterrupt:
-        hydra_app.leave("interrupted", 130)
+        hydra_app.exit_with("interrupted", 130)
 
 
 def _parse(words: list[str]) -> argparse.Namespace:
@@ -77,72 +72,12 @@ def _seconds(text: str) -> float:
 
 
 def _list(root: Path) -> None:
-
     items = cache_contents.items(root)
-    list_cache(root, items, cache_contents.others(root, items))
+    print_items(root, items, cache_contents.unknown(root, items))
 
 
-def _prune(root: Path, asked: argparse.Namespace) -> None:
-    before = time.time() - (asked.older_than or 0)
-    chosen = [
-        item for item in cache_contents.items(root)
-        if (asked.all or item.used < before) and asked.kind in (None, item.kind)
-    ]  # fmt: skip
-    if not chosen:
-        print("nothing to remove")
-    elif asked.dry_run:
-        for item in chosen:
-            print(f"would remove {_named(root, item)}")
-        print(f"{_total(chosen)} would be removed")
-    elif asked.yes or _confirmed(root, chosen):
-        _remove(root, chosen)
-    if not asked.dry_run:
-        cache_contents.sweep_up(root)
-
-
-def _confirmed(root: Path, chosen: list[Item]) -> bool:
-    """Ask; a script is to say --yes."""
-    if not sys.stdin.isatty():
-        raise CatdogError(
-            f"prune would remove {_total(chosen)} from {root} and cannot ask, since its input is "
-            "no terminal; try `--yes`, or `--dry-run` to see what"
-        )
-    for item in chosen:
-        print(f"  {_named(root, item)}")
-    return input(f"Remove {_total(chosen)} from {root}? [y/N] ").strip().lower() in ("y", "yes")
-
-
-def _remove(root: Path, chosen: list[Item]) -> None:
-    removed, failed = [], 0
-    for item in chosen:
-        try:
-            cache_contents.remove(root, item)
-        except cache_contents.InUse as reason:
-            print(f"kept    {_named(root, item)}: {reason}")
-        except FileNotFoundError:
-            continue  # another process has removed it
-        except OSError as error:
-            failed += 1
-            print(f"kept    {_named(root, item)}: {error.strerror}: {error.filename}")
-        else:
-            removed.append(item)
-            print(f"removed {_named(root, item)}")
-    print(f"{_total(removed)} removed")
-    if failed:
-        raise CatdogError(f"{failed} could not be removed; see who owns {root}")
-
-
-def _named(root: Path, item: Item) -> str:
-    return f"{item.path.relative_to(root)} ({item.about}; {decimal(item.size)})"
-
-
-def _total(some: list[Item]) -> str:
-    things = f"{len(some)} thing{'' if len(some) == 1 else 's'}"
-    return f"{things}, {decimal(sum(item.size for item in some))},"
-
-
-def list_cache(root: Path, items: Sequence[Item], others: Sequence[str]) -> None:
-    """Print what lies in the cache, and what lies there that is not catdog's."""
+def print_items(root: Path, items: Sequence[Item], others: Sequence[str]) -> None:
+    """Print the entries of the cache, and the names of what is not catdog's there."""
     table = Table(box=None, pad_edge=False, show_footer=True)
     total = decimal(sum(item.size for item in items))
     table.add_column("kind", "total")
@@ -164,6 +99,65 @@ def list_cache(root: Path, items: Sequence[Item], others: Sequence[str]) -> None
     out.print(table)
     if others:
         out.print(f"not catdog's, never removed: {', '.join(others)}", markup=False)
+
+
+def _prune(root: Path, options: argparse.Namespace) -> None:
+    before = time.time() - (options.older_than or 0)
+    chosen = [
+        item for item in cache_contents.items(root)
+        if (options.all or item.used < before) and options.kind in (None, item.kind)
+    ]  # fmt: skip
+    if not chosen:
+        print("nothing to remove")
+    elif options.dry_run:
+        for item in chosen:
+            print(f"would remove {_named(root, item)}")
+        print(f"{_total(chosen)} would be removed")
+    elif options.yes or _confirmed(root, chosen):
+        _remove(root, chosen)
+    if not options.dry_run:
+        cache_removal.remove_leftovers(root)
+
+
+def _confirmed(root: Path, chosen: list[Item]) -> bool:
+    """Ask for confirmation; without a terminal that is an error."""
+    if not sys.stdin.isatty():
+        raise CatdogError(
+            f"prune would remove {_total(chosen)} from {root} and cannot ask, since its input is "
+            "no terminal; try `--yes`, or `--dry-run` to see what"
+        )
+    for item in chosen:
+        print(f"  {_named(root, item)}")
+    return input(f"Remove {_total(chosen)} from {root}? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _remove(root: Path, chosen: list[Item]) -> None:
+    removed, failed = [], 0
+    for item in chosen:
+        try:
+            cache_removal.remove(root, item)
+        except use_locks.InUse as reason:
+            print(f"kept    {_named(root, item)}: {reason}")
+        except FileNotFoundError:
+            continue  # another process has removed it
+        except OSError as error:
+            failed += 1
+            print(f"kept    {_named(root, item)}: {error.strerror}: {error.filename}")
+        else:
+            removed.append(item)
+            print(f"removed {_named(root, item)}")
+    print(f"{_total(removed)} removed")
+    if failed:
+        raise CatdogError(f"{failed} could not be removed; see who owns {root}")
+
+
+def _named(root: Path, item: Item) -> str:
+    return f"{item.path.relative_to(root)} ({item.about}; {decimal(item.size)})"
+
+
+def _total(some: list[Item]) -> str:
+    things = f"{len(some)} thing{'' if len(some) == 1 else 's'}"
+    return f"{things}, {decimal(sum(item.size for item in some))},"
 
 
 if __name__ == "__main__":

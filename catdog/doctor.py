@@ -18,19 +18,17 @@ from catdog.system.finding import NOTE, OK, RED, WARNING, Finding
 
 EPILOG = "exit code: 0 ready, perhaps with warnings   1 something is red   2 wrong usage"
 
-MARKS = {"ok": "green", "warning": "yellow", "red": "bold red"}
-
 
 def main() -> None:
     """Run the command."""
-    asked = _parse(sys.argv[1:])
+    options = _parse(sys.argv[1:])
     try:
-        if asked.sweep:
-            from catdog.study import pilot
+        if options.sweep:
+            from catdog.study import forecast
 
-            pilot.tell(asked.sweep, asked.overrides)
+            forecast.report(options.sweep, options.overrides)
         else:
-            sys.exit(_examine(asked))
+            sys.exit(_examine(options))
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -46,39 +44,39 @@ def _parse(words: list[str]) -> argparse.Namespace:
     add("--dir", default=cache, help="the cache (features.dir, %(default)s)")
     add("--sweep", metavar="NAME", help="what this search would do; a pilot estimates its time")
     add("overrides", nargs="*", metavar="key=value", help="of the search")
-    asked = parser.parse_args(words)
-    if asked.overrides and not asked.sweep:
-        parser.error(f"{asked.overrides[0]} is of a search: --sweep NAME comes before it")
-    return asked
+    options = parser.parse_args(words)
+    if options.overrides and not options.sweep:
+        parser.error(f"{options.overrides[0]} is of a search: --sweep NAME comes before it")
+    return options
 
 
-def _examine(asked: argparse.Namespace) -> int:
+def _examine(options: argparse.Namespace) -> int:
     """Print every finding; return 1 if one is red."""
     marks = []
-    for finding in _findings(asked):
+    for finding in _findings(options):
         _show(finding)
         marks.append(finding.mark)
     print(f"{marks.count(RED)} red, {marks.count(WARNING)} warnings")
     return int(RED in marks)
 
 
-def _findings(asked: argparse.Namespace) -> Iterator[Finding]:
+def _findings(options: argparse.Namespace) -> Iterator[Finding]:
     try:
         from catdog.system import resources
     except ImportError:  # the checks that need it say so
-        yield from _all(asked)
+        yield from _all(options)
         return
-    with resources.tensorflow_asked() as answer:  # it loads while the rest is looked at
-        yield from _all(asked)
+    with resources.tensorflow_gpus() as gpus:  # it loads during the other checks
+        yield from _all(options)
         try:
-            yield _devices(answer(), has_nvidia=resources.has_nvidia())
+            yield _devices(gpus(), has_nvidia=resources.has_nvidia())
         except CatdogError as error:
             yield Finding(RED, "devices", str(error), "pip install --force-reinstall tensorflow")
 
 
-def _all(asked: argparse.Namespace) -> Iterator[Finding]:
+def _all(options: argparse.Namespace) -> Iterator[Finding]:
     for name, check in checks.ALL:
-        yield from checks.alone(name, check, asked)
+        yield from checks.guarded(name, check, options)
 
 
 def _devices(gpus: list[str], *, has_nvidia: bool) -> Finding:
@@ -91,16 +89,19 @@ def _devices(gpus: list[str], *, has_nvidia: bool) -> Finding:
     return Finding(NOTE, "devices", "no GPU; catdog is made for processors too")
 
 
+STYLES = {OK: "green", WARNING: "yellow", RED: "bold red"}
+
+
 def _show(finding: Finding) -> None:
-    """Print one line, and below it what to do."""
+    """Print a finding, and in a second line what to do about it."""
     try:
         from rich.console import Console
         from rich.text import Text
     except ImportError:
-        print(finding.mark, finding.name, finding.said, finding.fix, sep="  ", flush=True)
+        print(finding.mark, finding.name, finding.text, finding.fix, sep="  ", flush=True)
         return
-    style = MARKS.get(finding.mark, "dim")
-    line = Text.assemble((f"{finding.mark:<9}", style), f"{finding.name:<11}", finding.said)
+    style = STYLES.get(finding.mark, "dim")
+    line = Text.assemble((f"{finding.mark:<9}", style), f"{finding.name:<11}", finding.text)
     out = Console(highlight=False)
     out.print(line, soft_wrap=True)
     if finding.fix:

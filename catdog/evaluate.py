@@ -24,18 +24,15 @@ from catdog.settings import Tracking
 from catdog.tracking import names
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
 
     from catdog.data.manifest import Manifest, Photo
     from catdog.evaluation.breakdown import ClassRow
-    from catdog.progress import Progress
     from catdog.settings import Settings
-    from catdog.tracking.model_lookup import Named
-
+    from catdog.tracking.model_lookup import FoundModel
 
 SPLITS = ("unseen", "all", "train", "val", "test")
+"""Values of ``--split``."""
 
 EPILOG = """\
 key=value are catdog.train's. Without data=... the photos are those of the model's own run, with
@@ -49,17 +46,17 @@ its own evaluation.tta; unseen are all that it was neither trained nor chosen on
 
 @dataclass(frozen=True)
 class Model:
-    """A model and what its run knew.
+    """A model and what its run knows.
 
     Attributes:
-        asked: As it was named.
-        named: Where it is.
-        overrides: What its run was called with; empty for a bare file.
+        name: The value of ``--model``.
+        found: The model that it means.
+        overrides: Overrides of its run; empty for a bare file.
         seen: Split by the SHA-256 of its run's photos; empty for a bare file.
     """
 
-    asked: str
-    named: Named
+    name: str
+    found: FoundModel
     overrides: Sequence[str] = ()
     seen: Mapping[str, str] = field(default_factory=dict)
 
@@ -70,12 +67,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="catdog-") as scratch:
         with hydra_app.one_message():
             model = _model(options.model, overrides.named(words), Path(scratch))
-        sys.argv[1:] = [*own(model.overrides, words), *words]
+        sys.argv[1:] = [*kept_overrides(model.overrides, words), *words]
         typed = ["python", "-m", "catdog.evaluate", "--model", options.model]
         typed += ["--split", options.split] if options.split != "unseen" else []
         typed += [overrides.absolute(word) for word in words]
 
-        @hydra_app.attended
+        @hydra_app.with_one_message
         def task(cfg: DictConfig) -> None:
             _evaluate(hydra_app.settings_of(cfg), model, options.split, shlex.join(typed))
 
@@ -95,24 +92,32 @@ def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     return parser.parse_known_args(words)
 
 
-def _model(asked: str, named: Mapping[str, str], scratch: Path) -> Model:
+def _model(name: str, named: Mapping[str, str], scratch: Path) -> Model:
     from catdog import tracking
     from catdog.tracking import model_lookup, past_run
 
     uri = named.get("tracking.uri")
     experiment = named.get("tracking.experiment", Tracking().experiment)
-    found = model_lookup.resolve(asked, folder=scratch, uri=uri, experiment=experiment)
+    found = model_lookup.resolve(name, folder=scratch, uri=uri, experiment=experiment)
     if not found.run_id:
-        return Model(asked, found)
+        return Model(name, found)
     run = tracking.open_store(uri, experiment).open(found.run_id)
-    return Model(asked, found, past_run.overrides(run), past_run.splits(run))
+    return Model(name, found, past_run.overrides(run), past_run.splits(run))
 
 
-def own(given: Sequence[str], words: Sequence[str]) -> list[str]:
-    """Return the overrides of the model's run that still hold beside what is asked now.
+def kept_overrides(given: Sequence[str], words: Sequence[str]) -> list[str]:
+    """Return the overrides of the model's run that apply to its evaluation too.
 
-    What was kept out of training (``data.drop``) does not: it may be about other photos, and the
-    run's own manifest says which of these it has seen.
+    ``data.drop`` does not: the table may be about other photos, and the run's own manifest says
+    which photos it has seen.
+
+    Args:
+        given: Overrides of the model's run.
+        words: Overrides of the evaluation, which take precedence.
+
+    Example:
+        >>> kept_overrides(["optimizer.lr=0.01", "seed=1", "data.drop=suspects.csv"], ["seed=2"])
+        ['optimizer.lr=0.01']
     """
     now = set(overrides.named(words))
     dropped = ["tracking", "hydra"] + (["data"] if "data" in now else [])
@@ -132,19 +137,19 @@ def _evaluate(settings: Settings, model: Model, split: str, typed: str) -> None:
 
     progress, store, tta = console.Console(), settings.tracking, settings.evaluation.tta
     manifest = inputs.photos(settings, progress)
-    photos = chosen(manifest, split, model, progress)
-    classes = model.named.classes or manifest.classes
+    photos = choose_photos(manifest, split, model, progress)
+    classes = model.found.classes or manifest.classes
     labels = labels_of(photos, manifest.classes, classes)
     tracker = Tracker(uri=store.uri, experiment=store.experiment, root=paths.root())
     runtime.load_tensorflow()
     from catdog.experiment import evaluation_report
     from catdog.inference import classifier
 
-    loaded = classifier.load(model.named.path, classes)
-    title = f"{model.named.title}, {split} photos of {settings.data.name}, tta {tta}"
-    with tracker.recorded(f"evaluation of {model.named.name}", _tags(model, typed)) as run:
-        if model.named.run_id:
-            run.uses_model_of(model.named.run_id)
+    loaded = classifier.load(model.found.path, classes)
+    title = f"{model.found.title}, {split} photos of {settings.data.name}, tta {tta}"
+    with tracker.recorded(f"evaluation of {model.found.name}", _tags(model, typed)) as run:
+        if model.found.run_id:
+            run.uses_model_of(model.found.run_id)
         with progress.track("Predicting", len(photos)) as advance:
             probabilities = loaded.probabilities(
                 photos, views=2 if tta == "flip" else 1,
@@ -154,31 +159,28 @@ def _evaluate(settings: Settings, model: Model, split: str, typed: str) -> None:
         evaluation_report.describe(run, settings, manifest, findings, title, typed)
         evaluation_report.log(run, findings, photos, loaded.classes, probabilities, labels)
     browse = tracker.how_to_browse(run.run_id)
-    evaluated(title, findings.summary(), findings.classes, browse)
+    print_evaluation(title, findings.summary(), findings.classes, browse)
 
 
-def _tags(model: Model, typed: str) -> dict[str, str]:
-    known = {
-        names.KIND: "evaluation",
-        names.COMMAND: typed,
-        names.MODEL: model.asked,
-        names.MODEL_RUN: model.named.run_id,
-    }
-    return {key: value for key, value in known.items() if value}
+def choose_photos(manifest: Manifest, split: str, model: Model, progress: Progress) -> list[Photo]:
+    """Return the photos to predict.
 
-
-def chosen(manifest: Manifest, split: str, model: Model, progress: Progress) -> list[Photo]:
-    """Return the photos to score.
+    Args:
+        manifest: All photos.
+        split: One of ``SPLITS``.
+        model: The model, with the photos that it was trained, chosen and tested on.
+        progress: Receives a note about photos that the model was trained or chosen on.
 
     Raises:
-        DataError: there is none.
+        DataError: there are none.
     """
     used = {sha256 for sha256, own in model.seen.items() if own != "test"}
-    asked = manifest.photos if split in ("unseen", "all") else manifest.of(split)
-    fresh = [photo for photo in asked if photo.sha256 not in used]
-    photos, known = fresh if split == "unseen" else list(asked), len(asked) - len(fresh)
+    of_split = manifest.photos if split in ("unseen", "all") else manifest.of(split)
+    unseen = [photo for photo in of_split if photo.sha256 not in used]
+    photos = unseen if split == "unseen" else list(of_split)
+    known = len(of_split) - len(unseen)
     if not model.seen:
-        progress.note("Not known what this file learned from: some photos may be among it")
+        progress.note("It is unknown which photos this file was trained on: some may be these")
     elif known:
         verb = "left out" if split == "unseen" else "are too easy"
         progress.note(f"{known} photos {verb}: the model was trained or chosen on them")
@@ -191,7 +193,12 @@ def chosen(manifest: Manifest, split: str, model: Model, progress: Progress) -> 
 
 
 def labels_of(photos: Sequence[Photo], names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
-    """Return (n,) int labels in the model's order of classes.
+    """Return (n,) int labels of n photos, in the model's order of classes.
+
+    Args:
+        photos: The photos.
+        names: Classes in the order of the photos' labels.
+        classes: Classes in the model's order.
 
     Raises:
         ConfigError: a class of the photos is none of the model's.
@@ -204,16 +211,26 @@ def labels_of(photos: Sequence[Photo], names: Sequence[str], classes: Sequence[s
             "data.classes", ", ".join(unknown), f"the model only tells {', '.join(classes)} apart",
             f"data.classes=[{','.join(classes)}]",
         )  # fmt: skip
-    place = [classes.index(name) for name in names]
-    return np.array([place[photo.label] for photo in photos])
+    index = [classes.index(name) for name in names]
+    return np.array([index[photo.label] for photo in photos])
 
 
-def evaluated(
+def _tags(model: Model, typed: str) -> dict[str, str]:
+    known = {
+        names.KIND: "evaluation",
+        names.COMMAND: typed,
+        names.MODEL: model.name,
+        names.MODEL_RUN: model.found.run_id,
+    }
+    return {key: value for key, value in known.items() if value}
+
+
+def print_evaluation(
     title: str, figures: Mapping[str, str], classes: Sequence[ClassRow], browse: str
 ) -> None:
-    """Print what an evaluation found: figures, one row per class, where to see more."""
+    """Print what an evaluation found: metrics, a row for each class, where to see more."""
     out = RichConsole(width=200, highlight=False)
-    out.print(Text(title))  # as a table's title it would be folded to its width
+    out.print(Text(title))  # as a table's title it would be wrapped to the table's width
     table = Table(show_header=False)
     for name, value in figures.items():
         table.add_row(name, value)

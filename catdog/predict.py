@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from catdog.inference.classifier import Classifier
     from catdog.inference.gradcam import Overlays
-    from catdog.tracking.model_lookup import Named
+    from catdog.tracking.model_lookup import FoundModel
 
 SKIPPED = 3
 """Exit code when some files were no photos."""
@@ -35,7 +35,7 @@ SKIPPED = 3
 EPILOG = """\
 models:
   best                      the experiment's best run, by its objective
-  69f9ede4                  a run, by its id or how only it begins
+  69f9ede4                  a run, by its id or a unique prefix of one
   lr_dropout-ce32ebd5       the winner of a study
   models:/catdog@champion   a model of MLflow's registry; also models:/catdog/3
   best.keras                a file; class names from --classes or a classes.json beside it
@@ -52,14 +52,14 @@ def main() -> NoReturn:
     try:
         skipped = _run(options)
     except KeyboardInterrupt:
-        hydra_app.leave("interrupted", 130)
+        hydra_app.exit_with("interrupted", 130)
     except BrokenPipeError:  # whoever read the answers has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except (CatdogError, OSError) as error:  # a full disk is nobody's bug
         if hydra_app.VERBOSE:
             raise
-        hydra_app.leave(hydra_app.as_options(error), 1)
+        hydra_app.exit_with(hydra_app.with_option_names(error), 1)
     sys.exit(SKIPPED if skipped else 0)
 
 
@@ -139,7 +139,7 @@ def _by_ending(path: Path | None) -> str:
     return ending if ending in FORMATS else "table"
 
 
-def _load(options: argparse.Namespace, scratch: Path) -> tuple[Named, Classifier]:
+def _load(options: argparse.Namespace, scratch: Path) -> tuple[FoundModel, Classifier]:
     from catdog.tracking import model_lookup
 
     named = model_lookup.resolve(

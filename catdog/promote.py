@@ -16,17 +16,14 @@ from catdog.errors import CatdogError
 from catdog.settings import Tracking
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from catdog.study.retrain import Best
+    from catdog.study.retrain import RetrainResult
     from catdog.tracking import Tracker
     from catdog.tracking.champion import Verdict
-    from catdog.tracking.model_lookup import Named
+    from catdog.tracking.model_lookup import FoundModel
     from catdog.tracking.registry import Registry
 
-
-BEATEN = 4
-"""Exit code when the model was registered, but the champion stays."""
+NOT_CHAMPION = 4
+"""Exit code when the model was registered but has not become the champion."""
 
 EPILOG = """\
 The alias champion moves only if the model is better on the test photos that both were tested on,
@@ -46,14 +43,14 @@ def main() -> NoReturn:
     """Run the command."""
     options = _options()
     try:
-        crowned = _promote(options)
+        promoted = _promote(options)
     except KeyboardInterrupt:
-        hydra_app.leave("interrupted", 130)
+        hydra_app.exit_with("interrupted", 130)
     except CatdogError as error:
         if hydra_app.VERBOSE:
             raise
-        hydra_app.leave(hydra_app.as_options(error), 1)
-    sys.exit(0 if crowned else BEATEN)
+        hydra_app.exit_with(hydra_app.with_option_names(error), 1)
+    sys.exit(0 if promoted else NOT_CHAMPION)
 
 
 def _options() -> argparse.Namespace:
@@ -73,14 +70,14 @@ def _options() -> argparse.Namespace:
     add("--experiment", default=Tracking().experiment, help="where runs are looked for (catdog)")
     options = parser.parse_args()
     if options.retrain and not options.study:
-        parser.error("--retrain wants --study")
+        parser.error("--retrain needs --study")
     if options.retrain < 0 or options.seeds < 1:
-        parser.error("--retrain wants K >= 0, --seeds N >= 1")
+        parser.error("--retrain needs K >= 0, --seeds N >= 1")
     return options
 
 
 def _promote(options: argparse.Namespace) -> bool:
-    """Do what was asked; return whether the model is the champion then."""
+    """Do what the options say; return whether the model is the champion then."""
     from catdog import tracking
     from catdog.cli import console
     from catdog.tracking.registry import CHAMPION, Registry
@@ -88,65 +85,31 @@ def _promote(options: argparse.Namespace) -> bool:
     say = console.Console().note
     tracker = tracking.open_store(options.uri, options.experiment)
     registry = Registry(tracker, options.name)
-    asked = options.study or options.run or "best"
+    name = options.study or options.run or "best"
     if options.retrain:
         from catdog.study import retrain
 
-        found = retrain.best_of(asked, tracker, options.retrain, options.seeds, options.dry_run)
-        if found is None:
+        best = retrain.best_of(name, tracker, options.retrain, options.seeds, options.dry_run)
+        if best is None:
             return False
-        retrained(found)
-        asked = found.run_id
-    named = _named(asked, options)
-    champion = registry.holder(CHAMPION)
-    say(f"candidate: {named.title}")
-    if champion and champion.run_id == named.run_id:
+        print_retrained(best)
+        name = best.run_id
+    candidate = _find(name, options)
+    champion = registry.version_of(CHAMPION)
+    say(f"candidate: {candidate.title}")
+    if champion and champion.run_id == candidate.run_id:
         say(f"it is the champion already: models:/{options.name}@{CHAMPION}")
         return True
-    verdict = _verdict(named.run_id, champion.run_id if champion else "", tracker)
+    verdict = _verdict(candidate.run_id, champion.run_id if champion else "", tracker)
     say(f"champion: {f'version {champion.number}' if champion else 'none yet'}; {verdict.why}")
     wins = verdict.wins or options.force
     if options.dry_run:
         say(f"it would be registered{' and become the champion' if wins else ''}; nothing is done")
         return wins
-    return _register(named, registry, tracker, crowned=wins)
+    return _register(candidate, registry, tracker, promoted=wins)
 
 
-def _named(asked: str, options: argparse.Namespace) -> Named:
-    from catdog.tracking import model_lookup
-
-    with tempfile.TemporaryDirectory(prefix="catdog-") as scratch:
-        return model_lookup.resolve(
-            asked, folder=Path(scratch), uri=options.uri, experiment=options.experiment
-        )
-
-
-def _verdict(run_id: str, champion: str, tracker: Tracker) -> Verdict:
-    from catdog.tracking import past_run
-    from catdog.tracking.champion import Verdict, judge
-
-    if not champion:
-        return Verdict(True, "the first model needs to beat nobody")
-    return judge(past_run.answers(tracker.open(run_id)), past_run.answers(tracker.open(champion)))
-
-
-def _register(named: Named, registry: Registry, tracker: Tracker, *, crowned: bool) -> bool:
-    from catdog.tracking import logged_model
-
-    run = tracker.open(named.run_id)
-    model_id = run.model_id()
-    if not model_id:  # trials leave it out
-        logged_model.log_from_artifacts(run, named.classes)
-        model_id = run.model_id()
-    version = registry.register(named.run_id, model_id)
-    if crowned:
-        registry.crown(version)
-    alias = "champion" if crowned else "no alias"
-    promoted(registry.name, version.number, alias)
-    return crowned
-
-
-def retrained(found: Best) -> None:
+def print_retrained(found: RetrainResult) -> None:
     """Print the mean of each trial's settings over the seeds."""
     table = Table("trial", "as a trial", f"mean {found.metric}", "sd", "seeds")
     for one in found.again:
@@ -156,8 +119,45 @@ def retrained(found: Best) -> None:
     RichConsole(width=200, highlight=False).print(table)
 
 
-def promoted(name: str, version: str, alias: str) -> None:
-    """Print what a model is called in the registry now."""
+def _find(name: str, options: argparse.Namespace) -> FoundModel:
+    from catdog.tracking import model_lookup
+
+    with tempfile.TemporaryDirectory(prefix="catdog-") as scratch:
+        return model_lookup.resolve(
+            name, folder=Path(scratch), uri=options.uri, experiment=options.experiment
+        )
+
+
+def _verdict(run_id: str, champion: str, tracker: Tracker) -> Verdict:
+    from catdog.tracking import past_run
+    from catdog.tracking.champion import Verdict, judge
+
+    if not champion:
+        return Verdict(True, "the first model needs to beat nobody")
+    return judge(
+        past_run.test_predictions(tracker.open(run_id)),
+        past_run.test_predictions(tracker.open(champion)),
+    )
+
+
+def _register(model: FoundModel, registry: Registry, tracker: Tracker, *, promoted: bool) -> bool:
+    from catdog.tracking import logged_model
+
+    run = tracker.open(model.run_id)
+    model_id = run.model_id()
+    if not model_id:  # trials do not log one
+        logged_model.log_from_artifacts(run, model.classes)
+        model_id = run.model_id()
+    version = registry.register(model.run_id, model_id)
+    if promoted:
+        registry.promote(version)
+    alias = "champion" if promoted else "no alias"
+    print_version(registry.name, version.number, alias)
+    return promoted
+
+
+def print_version(name: str, version: str, alias: str) -> None:
+    """Print the version's number, its alias, and the name to use it by."""
     use = f"models:/{name}@{alias}" if alias == "champion" else f"models:/{name}/{version}"
     RichConsole(width=200, highlight=False).print(f"version {version} of {name}, {alias}: {use}")
 

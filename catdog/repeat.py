@@ -26,17 +26,14 @@ if TYPE_CHECKING:
     from catdog.experiment import Outcome
     from catdog.tracking import Tracker
     from catdog.tracking.compare import Difference, Facts, Reason
-    from catdog.tracking.store import Known
-MANY = 15
-"""How many reasons a table lists."""
-
+    from catdog.tracking.past_run import StoredRun
 
 DIFFERENT = 4
 """Exit code when some figures are not the same."""
 
 EPILOG = """\
 What is named after RUN replaces the run's own choice: data.path=<where the photos are now>.
-Clocks (time/*, system/*) are not compared; of a trial that was pruned, the epochs it had are.
+Times and load (time/*, system/*) are not compared; of a pruned trial, only the epochs it had.
 
 exit code:
   0 all figures are the same   4 some differ   1 error   2 wrong usage
@@ -48,10 +45,10 @@ class Original:
     """A run that can be repeated.
 
     Attributes:
-        run_id: MLflow's, whole.
-        tracker: Its store and experiment.
-        overrides: What it was given.
-        facts: What there is to compare with.
+        run_id: MLflow's id.
+        tracker: Its MLflow store and experiment.
+        overrides: Its overrides.
+        facts: What the repeat is compared with.
     """
 
     run_id: str
@@ -68,7 +65,7 @@ def main() -> NoReturn:
     except CatdogError as error:
         if hydra_app.VERBOSE:
             raise
-        hydra_app.leave(hydra_app.as_options(error), 1)
+        hydra_app.exit_with(hydra_app.with_option_names(error), 1)
     words = changed(original.overrides, options.overrides)
     shown = paths.without_password(shlex.join(words))
     console.Console().note(f"repeating {original.run_id[:8]}: {shown}")
@@ -80,94 +77,108 @@ def main() -> NoReturn:
 def _options() -> argparse.Namespace:
     parser = arguments.parser("repeat", "Run a run again and compare its figures.", EPILOG)
     add = parser.add_argument
-    add("run", metavar="RUN", help="id of a run or a sweep's trial, or how only it begins")
-    add("overrides", nargs="*", metavar="KEY=VALUE", help="what is another this time")
+    add("run", metavar="RUN", help="id of a run or of a sweep's trial, or a unique prefix of one")
+    add("overrides", nargs="*", metavar="KEY=VALUE", help="what is different this time")
     add("--uri", help="MLflow store (MLFLOW_TRACKING_URI, else the project's own)")
-    add("--experiment", default=Tracking().experiment, help="where beginnings are looked for")
+    add("--experiment", default=Tracking().experiment, help="where prefixes are looked for")
     return parser.parse_intermixed_args()
 
 
-def find(asked: str, uri: str | None, experiment: str) -> Original:
-    """Return the run of an id or how only it begins; a whole id may lie in any experiment.
+def find(run: str, uri: str | None, experiment: str) -> Original:
+    """Return the run with an id or a unique prefix of one.
+
+    Args:
+        run: The id, of a run in any experiment, or a prefix of at least 4 characters.
+        uri: MLflow's tracking URI; None means the one that a training without it would use.
+        experiment: Experiment in which prefixes are looked for.
 
     Raises:
-        ConfigError: there is no such run, or it is none that a command repeats.
+        ConfigError: there is no such run, or no command repeats it.
     """
     from catdog.tracking import open_store
     from catdog.tracking.store import MlflowException
 
     store = open_store(uri, experiment)
     try:
-        known = store.know(asked) if re.fullmatch("[0-9a-f]{32}", asked) else None
-        return _original(store, known or _beginning(asked, store))
+        known = store.get(run) if re.fullmatch("[0-9a-f]{32}", run) else None
+        return _original(store, known or _with_prefix(run, store))
     except MlflowException as error:
         reason = str(error).splitlines()[0][:300]
-        raise ConfigError("RUN", asked, f"{store.shown_uri} answers: {reason}") from None
+        raise ConfigError("RUN", run, f"{store.shown_uri} answers: {reason}") from None
 
 
-def _beginning(asked: str, store: Tracker) -> Known:
-    """Return the only run whose id begins so."""
-    from catdog.tracking import model_lookup
+def _with_prefix(prefix: str, store: Tracker) -> StoredRun:
+    """Return the only run whose id starts with a prefix."""
+    from catdog.tracking import run_lookup
 
-    ids = model_lookup.ids_beginning(asked, store)
-    known = store.know(ids[0]) if len(ids) == 1 else None
+    ids = run_lookup.ids_with_prefix(prefix, store)
+    known = store.get(ids[0]) if len(ids) == 1 else None
     if known is not None:
         return known
     where = f"experiment {store.experiment} of {store.shown_uri}"
     if ids:
-        found = f"{len(ids)} runs of {where} begin so: {listed(ids)}"
-        raise ConfigError("RUN", asked, found, f"python -m catdog.repeat {ids[0]}")
-    least = model_lookup.LEAST_ID
-    found = f"no run's id is or begins so ({least} letters at least); looked in {where}"
-    raise ConfigError("RUN", asked, found, "python -m catdog.ui")
+        found = f"{len(ids)} runs of {where} start so: {listed(ids)}"
+        raise ConfigError("RUN", prefix, found, f"python -m catdog.repeat {ids[0]}")
+    least = run_lookup.MIN_PREFIX
+    found = f"no run has this id, or this prefix (at least {least} characters); looked in {where}"
+    raise ConfigError("RUN", prefix, found, "python -m catdog.ui")
 
 
-def _original(store: Tracker, known: Known) -> Original:
-    """Read what a repeat needs of a run, before anything is run."""
+def _original(store: Tracker, known: StoredRun) -> Original:
+    """Read what a repeat needs of the original run."""
     from catdog.tracking import Tracker, compare, past_run
 
     _check(known)
     words = past_run.overrides(store.open(known.run_id))
     facts = compare.read(store, known.run_id)
     if not facts.figures:
-        said = "it has logged no figures, so there is nothing to compare"
-        raise ConfigError("RUN", known.run_id, said, known.tags.get(names.COMMAND, ""))
-    place = store.client.get_run(known.run_id).info.experiment_id
-    name = store.client.get_experiment(place).name
+        found = "it has logged no figures, so there is nothing to compare"
+        raise ConfigError("RUN", known.run_id, found, known.tags.get(names.COMMAND, ""))
+    experiment_id = store.client.get_run(known.run_id).info.experiment_id
+    name = store.client.get_experiment(experiment_id).name
     tracker = Tracker(uri=store.uri, experiment=name, root=paths.root())
     return Original(known.run_id, tracker, words, facts)
 
 
-def _check(known: Known) -> None:
+def _check(known: StoredRun) -> None:
     """Refuse a run that no command repeats."""
     kind, fix = known.tags.get(names.KIND), ""
     if known.deleted:
-        said = "this run was deleted"
+        found = "this run was deleted"
     elif kind == "sweep":
-        said = "this is a whole sweep; repeat one of its trials"
+        found = "this is a whole sweep; repeat one of its trials"
         fix = f"python -m catdog.train +best={known.tags.get(names.STUDY)}"
     elif kind not in ("run", "trial"):
-        said = f"no training of catdog's (catdog.kind={kind})"
-    elif names.HYDRA_DIR not in known.tags:  # in a notebook no overrides lead to the settings
-        said = "it was not started by a command, so none repeats it"
+        found = f"no training of catdog's (catdog.kind={kind})"
+    elif names.HYDRA_DIR not in known.tags:  # the settings of a notebook are not overrides
+        found = "it was not started by a command, so none repeats it"
     else:
         return
-    raise ConfigError("RUN", known.run_id, said, fix)
+    raise ConfigError("RUN", known.run_id, found, fix)
 
 
 def changed(words: Sequence[str], others: Sequence[str]) -> list[str]:
-    """Return overrides with some replaced; Hydra takes no group twice."""
+    """Return overrides with some replaced, since Hydra accepts no group twice.
+
+    Args:
+        words: Overrides.
+        others: Overrides that replace those of the same keys, or are added.
+
+    Example:
+        >>> changed(["head=mlp", "seed=1"], ["seed=2"])
+        ['head=mlp', 'seed=2']
+    """
     named = {key_of(word) for word in others}
     return [*(word for word in words if key_of(word) not in named), *others]
 
 
 def _run(original: Original) -> Outcome:
-    """Run what the command line says, as ``python -m catdog.train`` does."""
+    """Run the overrides in ``sys.argv``, as ``python -m catdog.train`` does."""
     from catdog import train
 
     done: list[Outcome] = []
 
-    @hydra_app.attended
+    @hydra_app.with_one_message
     def task(cfg: Any) -> None:
         done.append(train.run(cfg, original.tracker, tags={names.REPEATS: original.run_id}))
 
@@ -176,23 +187,30 @@ def _run(original: Original) -> Outcome:
 
 
 def _report(original: Original, again: str) -> bool:
-    """Print how a repeat compares; return whether any figure differs."""
+    """Print the comparison with the original; return whether any figure differs."""
     from catdog.tracking import compare
 
     then, now = original.facts, compare.read(original.tracker, again)
     differing = compare.differences(then, now)
-    title, figures = f"{again[:8]} repeats {original.run_id[:8]}", len(compare.wanted(then, now))
-    compared(title, figures, differing, compare.reasons(then, now))
+    title, figures = (
+        f"{again[:8]} repeats {original.run_id[:8]}",
+        len(compare.keys_to_compare(then, now)),
+    )
+    print_comparison(title, figures, differing, compare.reasons(then, now))
     return bool(differing)
 
 
-def compared(
+SHOWN_REASONS = 15
+"""Largest number of reasons in the table."""
+
+
+def print_comparison(
     title: str, figures: int, differing: Sequence[Difference], reasons: Sequence[Reason]
 ) -> None:
-    """Print which figures of a repeat are not the same, and why that may be."""
+    """Print which figures of a repeat differ, and what may be the reason."""
     out, others = RichConsole(width=200, highlight=False), sum(d.differing for d in differing)
-    said = f"{title}: {figures - others} of {figures} figures are the same to the last bit"
-    out.print(said, markup=False)
+    summary = f"{title}: {figures - others} of {figures} figures are the same to the last bit"
+    out.print(summary, markup=False)
     if not differing:
         return
     table = Table("metric", "differ", "first at step", "then", "now", "at most by")
@@ -205,11 +223,12 @@ def compared(
         out.print("Code, photos, weights, settings, packages, machine and threads are the same.")
         return
     table = Table("what may be why", "then", "now")
-    for reason in reasons[:MANY]:
+    for reason in reasons[:SHOWN_REASONS]:
         table.add_row(Text(reason.what), Text(reason.then), Text(reason.now))
     out.print(table)
-    if len(reasons) > MANY:
-        out.print(f"and {len(reasons) - MANY} more packages and settings", markup=False)
+    if len(reasons) > SHOWN_REASONS:
+        more = len(reasons) - SHOWN_REASONS
+        out.print(f"and {more} more packages and settings", markup=False)
 
 
 if __name__ == "__main__":

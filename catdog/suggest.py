@@ -6,31 +6,32 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console as RichConsole
 from rich.table import Table
 
 from catdog.cli import hydra_app
-from catdog.study.first_point import ANSWER, DROPOUT, StartFromRangeTest
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from catdog.study.first_point import DROPOUT, SUGGESTIONS_FILE, StartFromRangeTest
 
 __all__ = ["StartFromRangeTest", "main", "task"]  # searches name the first one by this path
 
 
-@hydra_app.attended
+def main() -> None:
+    """Run the command."""
+    hydra_app.start(task)
+
+
+@hydra_app.with_one_message
 def task(cfg: DictConfig) -> None:
     """Run the LR range test with the configured photos, head and optimizer."""
     suggestions = _test(cfg)
-    if place := os.environ.get(ANSWER):
+    if file := os.environ.get(SUGGESTIONS_FILE):
         dropout = OmegaConf.select(cfg, DROPOUT)
-        answer = {"suggestions": suggestions, DROPOUT: dropout}
-        Path(place).write_text(json.dumps(answer, default=list))
+        content = {"suggestions": suggestions, DROPOUT: dropout}
+        Path(file).write_text(json.dumps(content, default=list))
     else:
-        suggest(suggestions)
+        print_suggestions(suggestions)
 
 
 def _test(cfg: DictConfig) -> dict[str, float]:
@@ -49,12 +50,7 @@ def _test(cfg: DictConfig) -> dict[str, float]:
     return build.range_test(settings, manifest, trained, feeds["train"], progress).suggestions
 
 
-def main() -> None:
-    """Run the command."""
-    hydra_app.start(task)
-
-
-def suggest(suggestions: dict[str, float]) -> None:
+def print_suggestions(suggestions: dict[str, float]) -> None:
     """Print what the LR range test suggests."""
     table = Table(title="LR range test", show_header=False, title_justify="left")
     for name, rate in suggestions.items():

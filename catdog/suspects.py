@@ -20,11 +20,8 @@ from catdog.core import paths
 from catdog.settings import Head
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from catdog.experiment.label_report import Inspection
     from catdog.settings import Settings
-
 
 EPILOG = """\
 key=value are catdog.train's; data, backbone and features matter.
@@ -37,15 +34,15 @@ key=value are catdog.train's; data, backbone and features matter.
 
 def main() -> None:
     """Run the command."""
-    asked, words = _parse(sys.argv[1:])
+    options, words = _parse(sys.argv[1:])
     sys.argv[1:] = words
     typed = ["python", "-m", "catdog.suspects", *map(overrides.absolute, words)]
-    typed += [f"--similarity={asked.similarity}"] if asked.similarity else []
-    typed += [f"--split={asked.split}"] if asked.split != "all" else []
+    typed += [f"--similarity={options.similarity}"] if options.similarity else []
+    typed += [f"--split={options.split}"] if options.split != "all" else []
 
-    @hydra_app.attended
+    @hydra_app.with_one_message
     def task(cfg: DictConfig) -> None:
-        _look(hydra_app.settings_of(cfg), asked, shlex.join(typed))
+        _inspect(hydra_app.settings_of(cfg), options, shlex.join(typed))
 
     hydra_app.start(task)
 
@@ -70,17 +67,17 @@ def _cosine(text: str) -> float:
     raise argparse.ArgumentTypeError("expected a number between 0 and 1")
 
 
-def _look(settings: Settings, asked: argparse.Namespace, typed: str) -> None:
+def _inspect(settings: Settings, options: argparse.Namespace, typed: str) -> None:
     from catdog.cli import console, inputs
     from catdog.core import runtime
     from catdog.core.memo import Memo
     from catdog.tracking import Tracker, names
 
     progress, tracking = console.Console(), settings.tracking
-    # averaged features, whatever the head
+    # features averaged over each photo, whatever the head
     settings = dataclasses.replace(settings, head=Head(name="linear", pooling="avg"))
     manifest, weights = inputs.photos_and_weights(settings, progress)
-    if asked.split == "train":
+    if options.split == "train":
         manifest = dataclasses.replace(manifest, photos=tuple(manifest.of("train")))
     tracker = Tracker(uri=tracking.uri, experiment=tracking.experiment, root=paths.root())
     runtime.load_tensorflow()
@@ -92,24 +89,24 @@ def _look(settings: Settings, asked: argparse.Namespace, typed: str) -> None:
     with tracker.recorded(f"suspects in {manifest.root.name}", tags) as run:
         root = Path(settings.features.dir).expanduser()
         source = prefix.extractor(settings, weights, Memo())
-        held = extraction.ensure(root, source, manifest.photos, progress=progress)
-        ((store, rows),) = held.views
+        features = extraction.ensure(root, source, manifest.photos, progress=progress)
+        ((store, rows),) = features.views
         found = label_report.inspect(
             manifest, store.read(rows).astype("float32"), seed=settings.seed,
-            similarity=asked.similarity or label_errors.SIMILARITY, progress=progress,
+            similarity=options.similarity or label_errors.SIMILARITY, progress=progress,
         )  # fmt: skip
         label_report.log(run, found, manifest, typed)
-    inspected(found, run.local_artifacts(), tracker.how_to_browse(run.run_id))
+    print_suspects(found, run.local_artifacts(), tracker.how_to_browse(run.run_id))
 
 
-def inspected(found: Inspection, folder: Path | None, browse: str, most: int = 10) -> None:
-    """Print the first suspects and near-duplicates, and where all of them are."""
+def print_suspects(found: Inspection, folder: Path | None, browse: str, most: int = 10) -> None:
+    """Print the first suspects and near-duplicates, and where all of them are written."""
     out = RichConsole(width=200, highlight=False)
-    table = Table("label", "rather", "probability", "split", "photo", title_justify="left")
+    table = Table("label", "suggested", "probability", "split", "photo", title_justify="left")
     table.title = f"{len(found.suspects)} labels doubted"
     for one in found.suspects[:most]:
-        sure = f"{one.probability_of_suggested:.4f}"
-        table.add_row(*map(Text, (one.label, one.suggested, sure, one.split, one.path)))
+        probability = f"{one.probability_of_suggested:.4f}"
+        table.add_row(*map(Text, (one.label, one.suggested, probability, one.split, one.path)))
     out.print(table)
     table = Table("cosine", "splits", "photos", title_justify="left")
     table.title = f"{len(found.duplicates)} near-duplicates, {found.straddling} across splits"

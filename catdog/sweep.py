@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 def main() -> None:
     """Print the searches, or run one."""
     words, folder = sys.argv[1:], paths.sweeps()
-    known = catalog.known(folder)
+    known = catalog.searches(folder)
     if not words or words[0] in ("-h", "--help"):
-        list_searches(known)
+        print_searches(known)
         return
     name, *rest = words
     names = [search.name for search in known]
     if name not in names:
-        hydra_app.leave(catalog.unknown(name, names), 1)
+        hydra_app.exit_with(catalog.unknown_message(name, names), 1)
     sys.argv = [sys.argv[0], "--config-dir", str(folder), "--config-name", name, *rest]
     from catdog import train
 
     train.main()
 
 
-def list_searches(searches: Sequence[Search]) -> None:
+def print_searches(searches: Sequence[Search]) -> None:
     """Print the searches that can be run, and how."""
     table = Table(show_lines=True, show_header=False)
     table.add_column("search", no_wrap=True, style="bold")

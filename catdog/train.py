@@ -28,33 +28,73 @@ if TYPE_CHECKING:
     from catdog.experiment import Outcome
     from catdog.tracking import Tracker
 
-
 STARTED = time.perf_counter()
+"""Start of a single run, before TensorFlow is imported."""
+
 MEMO = Memo()
 """What the trials of a sweep share in this process."""
 
 
-def task(cfg: DictConfig) -> float:
-    """Run what the composed configuration says and return the objective.
+def main() -> None:
+    """Run the command."""
+    with hydra_app.one_message():
+        sys.argv[1:] = with_best(sys.argv[1:])
+    hydra_app.start(task)
 
-    In a sweep errors pass as they are: the sweeper shows them, and their run has the traceback.
+
+def with_best(words: Sequence[str]) -> list[str]:
+    """Replace ``+best=<study>`` by the overrides of the study's best trial.
+
+    Other overrides of the command line take precedence; ``tracking.uri`` and
+    ``tracking.experiment`` also say where the study is looked for.
+
+    Args:
+        words: Arguments of the command line.
+
+    Raises:
+        ConfigError: there is no such study, or it has no single best trial.
+
+    Example:
+        >>> with_best(["optimizer.lr=0.01"])
+        ['optimizer.lr=0.01']
+    """
+    named = overrides.named(words)
+    if not any(word.startswith("+best=") for word in words):
+        return list(words)
+    from catdog import tracking
+    from catdog.study import winner
+
+    uri, experiment = named.get("tracking.uri"), named.get("tracking.experiment")
+    store = tracking.open_store(uri, experiment or Tracking().experiment)
+    found = winner.overrides_of(named["best"], store)
+    best = [word for word in found if overrides.key_of(word) not in named]
+    index = next(k for k, word in enumerate(words) if word.startswith("+best="))
+    after = (word for word in words[index:] if not word.startswith("+best="))
+    # in the place of +best: Hydra takes no overrides on either side of its own options
+    return [*words[:index], *best, *after]
+
+
+def task(cfg: DictConfig) -> float:
+    """Run the composed configuration, as a single run or a trial, and return the objective.
+
+    In a sweep errors pass through: the sweeper shows them, and the trial's run has the traceback.
     """
     trial = current_trial()
     return _try(cfg, trial) if trial else _single(cfg)
 
 
-@hydra_app.attended
+@hydra_app.with_one_message
 def _single(cfg: DictConfig) -> float:
     return run(cfg).objective
 
 
 def run(cfg: DictConfig, tracker: Tracker | None = None, **facts: Any) -> Outcome:
-    """Run what the composed configuration says, and print the result.
+    """Run the composed configuration and print the result.
 
     Args:
-        cfg: As Hydra composed it.
-        tracker: Another store than the configuration's.
-        **facts: More of the run's ``Provenance``.
+        cfg: The configuration that Hydra composed.
+        tracker: MLflow store and experiment; None takes those of the configuration.
+        **facts: Further arguments of the run's ``Provenance``.
     """
     settings, provenance = hydra_app.settings_of(cfg), _provenance(cfg, **facts)
     from catdog.cli import console, inputs
@@ -67,7 +107,7 @@ def run(cfg: DictConfig, tracker: Tracker | None = None, **facts: Any) -> Outcom
     outcome: Outcome = experiment.run(
         settings, manifest, weights, tracker, provenance=provenance, progress=progress, clock=clock
     )
-    summarize(outcome, tracker.how_to_browse(outcome.run_id))
+    print_summary(outcome, tracker.how_to_browse(outcome.run_id))
     return outcome
 
 
@@ -85,8 +125,36 @@ def _provenance(cfg: DictConfig, **facts: Any) -> Provenance:
     )
 
 
+def print_summary(outcome: Outcome, browse: str) -> None:
+    """Print the table that ends a run."""
+    fitted, test, seconds = outcome.fitted, outcome.test, outcome.seconds
+    table = Table(title=f"run {outcome.run_id[:8]}", show_header=False, title_justify="left")
+    ran = len(fitted.history["lr"])
+    early = ", stopped early" if fitted.stopped_early else ""
+    table.add_row("best epoch", f"{fitted.best_epoch} of {ran}{early}")
+    table.add_row(
+        "validation",
+        f"loss {fitted.at_best('val/loss'):.4f}  accuracy {fitted.at_best('val/accuracy'):.4f}",
+    )
+    table.add_row(
+        "test",
+        f"loss {test.loss:.4f}  accuracy {test.accuracy:.4f}  "
+        f"AUC {test.auc:.4f}  ECE {test.ece:.4f}",
+    )
+    if outcome.suggestions:
+        found = "  ".join(f"{name} {rate:.1e}" for name, rate in outcome.suggestions.items())
+        table.add_row("LR range test", found)
+    table.add_row("trained weights", f"{outcome.parameters:,}")
+    spent = sorted((s for s in seconds.items() if s[0] != "total"), key=lambda s: -s[1])
+    shown = "  ".join(f"{name} {value:.1f}" for name, value in spent)
+    table.add_row("seconds", f"{seconds['total']:.1f}: {shown}")
+    table.add_row("browse", Text(browse))
+    # wide: a terminal wraps long lines itself, and a command that rich wraps cannot be pasted
+    RichConsole(width=200, highlight=False).print(table)
+
+
 def _try(cfg: DictConfig, trial: SweepTrial) -> float:
-    """Run a trial; what is the same in the next one is made once in this process."""
+    """Run a trial; what the next one needs too is made once in this process."""
     from catdog.cli import inputs
     from catdog.study import trial_run
 
@@ -114,7 +182,7 @@ def _try(cfg: DictConfig, trial: SweepTrial) -> float:
 
 
 def preload(cfg: DictConfig) -> None:
-    """Load what every trial needs, while the sweep's own run is made in another process."""
+    """Load TensorFlow for the trials while another process creates the study's run."""
     from catdog.core import runtime
 
     runtime.configure(cfg.threads)
@@ -137,70 +205,11 @@ def _experiment() -> ModuleType:
 
 
 def _settled() -> ModuleType:
-    """Load TensorFlow for many trials: its million objects are not looked at again and again."""
+    """Load TensorFlow for many trials, without garbage collection of its million objects."""
     experiment = _experiment()
     gc.collect()
     gc.freeze()
     return experiment
-
-
-def with_best(words: Sequence[str]) -> list[str]:
-    """Replace ``+best=<study>`` by the overrides of the study's best trial.
-
-    What is named beside it wins over them; ``tracking.uri`` and ``tracking.experiment`` also say
-    where the study is looked for.
-
-    Raises:
-        ConfigError: there is no such study, or it has no best trial.
-    """
-    named = overrides.named(words)
-    if not any(word.startswith("+best=") for word in words):
-        return list(words)
-    from catdog import tracking
-    from catdog.study import winner
-
-    uri, experiment = named.get("tracking.uri"), named.get("tracking.experiment")
-    store = tracking.open_store(uri, experiment or Tracking().experiment)
-    found = winner.overrides_of(named["best"], store)
-    best = [word for word in found if overrides.key_of(word) not in named]
-    place = next(k for k, word in enumerate(words) if word.startswith("+best="))
-    after = (word for word in words[place:] if not word.startswith("+best="))
-    return [*words[:place], *best, *after]  # Hydra takes overrides only in one go
-
-
-def main() -> None:
-    """Run the command."""
-    with hydra_app.one_message():
-        sys.argv[1:] = with_best(sys.argv[1:])
-    hydra_app.start(task)
-
-
-def summarize(outcome: Outcome, browse: str) -> None:
-    """Print the table that ends a run."""
-    fitted, test, seconds = outcome.fitted, outcome.test, outcome.seconds
-    table = Table(title=f"run {outcome.run_id[:8]}", show_header=False, title_justify="left")
-    ran = len(fitted.history["lr"])
-    early = ", stopped early" if fitted.stopped_early else ""
-    table.add_row("best epoch", f"{fitted.best_epoch} of {ran}{early}")
-    table.add_row(
-        "validation",
-        f"loss {fitted.at_best('val/loss'):.4f}  accuracy {fitted.at_best('val/accuracy'):.4f}",
-    )
-    table.add_row(
-        "test",
-        f"loss {test.loss:.4f}  accuracy {test.accuracy:.4f}  "
-        f"AUC {test.auc:.4f}  ECE {test.ece:.4f}",
-    )
-    if outcome.suggestions:
-        found = "  ".join(f"{name} {rate:.1e}" for name, rate in outcome.suggestions.items())
-        table.add_row("LR range test", found)
-    table.add_row("trained weights", f"{outcome.parameters:,}")
-    spent = sorted((s for s in seconds.items() if s[0] != "total"), key=lambda s: -s[1])
-    shown = "  ".join(f"{name} {value:.1f}" for name, value in spent)
-    table.add_row("seconds", f"{seconds['total']:.1f}: {shown}")
-    table.add_row("browse", Text(browse))
-    # a narrow terminal wraps long lines itself; a wrapped command could not be pasted
-    RichConsole(width=200, highlight=False).print(table)
 
 
 if __name__ == "__main__":

@@ -6,60 +6,37 @@ Both are servers of their own, on 127.0.0.1 only; they end with this command.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import signal
 import sys
 import tempfile
 import threading
-import time
-import urllib.error
 import urllib.parse
-import urllib.request
 import webbrowser
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from catdog.cli import arguments, hydra_app
 from catdog.core import paths
 from catdog.errors import CatdogError, ConfigError
 from catdog.settings import Tracking
-from catdog.system import databases, server
+from catdog.system import databases, mlflow_page, server
 from catdog.system.server import HOST, Server
-from catdog.system.study_copies import Gathered, database
+from catdog.system.study_copies import StudyCopies, database
 
-LOOK_SECONDS = 2
-"""How often servers and studies are looked at."""
-
-VIEW = "catdog"
-"""Key and name of the saved view that the experiment opens with; MLflow keeps it as a tag."""
-
-COLUMNS = {
-    "metrics.`best/value`": 95,
-    "metrics.`best/val_loss`": 100,
-    "metrics.`best/val_accuracy`": 130,
-    "metrics.`test/accuracy`": 110,
-    "params.`optimizer.lr`": 100,
-    "params.`head.dropout`": 110,
-    "params.`data.name`": 100,
-    "tags.`optuna.state`": 110,
-}
-"""What tells runs apart, as MLflow names columns, and pixels; ``best/value`` is a sweep's."""
-
-PLACED = {"attributes.`Run Name`": 340, "runDateAndNestInfo": 130, "duration": 75, **COLUMNS}
-"""Also the columns that are always there."""
+CHECK_SECONDS = 2
+"""Time between two checks of the servers and two updates of the studies' copies."""
 
 
 def main() -> None:
     """Run the command."""
-    asked, stop = _parse(sys.argv[1:]), threading.Event()
+    options, stop = _parse(sys.argv[1:]), threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # an exception could fall between a server's start and the note that it runs
+        # no exception: one could come between a server's start and the moment it is registered
         signal.signal(number, lambda *_: stop.set())
     with hydra_app.one_message(), ExitStack() as running:
-        _browse(asked, stop, running)
+        _browse(options, stop, running)
 
 
 def _parse(words: list[str]) -> argparse.Namespace:
@@ -82,15 +59,15 @@ def _port(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is not a port: a number from 1 to 65535")
 
 
-def _browse(asked: argparse.Namespace, stop: threading.Event, running: ExitStack) -> None:
-    """Check all that can be wrong, then start the servers and watch them until told to stop."""
-    store, key = databases.asked(asked.uri)
+def _browse(options: argparse.Namespace, stop: threading.Event, running: ExitStack) -> None:
+    """Check what can be wrong, then start the servers and watch them until ``stop`` is set."""
+    store, key = databases.mlflow_store(options.uri)
     remote = store.startswith(("http://", "https://"))
     (databases.check_server if remote else _check_store)(store, key)
-    wanted, studies = [] if remote else [_mlflow(store, asked.port)], None
-    if asked.optuna or asked.study:
-        storage, studies = _studies(asked, running)
-        wanted.append(_dashboard(storage, asked.optuna_port))
+    wanted, studies = [] if remote else [_mlflow(store, options.port)], None
+    if options.optuna or options.study:
+        storage, studies = _studies(options, running)
+        wanted.append(_dashboard(storage, options.optuna_port))
     for one in wanted:
         running.enter_context(one)
         print(f"Starting {one.name} ...", flush=True)
@@ -101,11 +78,11 @@ def _browse(asked: argparse.Namespace, stop: threading.Event, running: ExitStack
     if stop.is_set():
         return
     if not remote:
-        pages[0] = _experiment_page(pages[0], asked.experiment)
-    _show(pages, browser=not asked.no_browser)
+        pages[0] = mlflow_page.of_experiment(pages[0], options.experiment)
+    _show(pages, browser=not options.no_browser)
     if wanted:
         print("Ctrl-C ends it", flush=True)
-    while wanted and not stop.wait(LOOK_SECONDS):
+    while wanted and not stop.wait(CHECK_SECONDS):
         for one in wanted:
             one.check()
         if studies:
@@ -113,7 +90,7 @@ def _browse(asked: argparse.Namespace, stop: threading.Event, running: ExitStack
 
 
 def _check_store(uri: str, key: str) -> None:
-    """Make sure that there is a database to show."""
+    """Check that there is a database to show."""
     parts = urllib.parse.urlsplit(uri)
     if parts.scheme == "sqlite" and not paths.sqlite_file(uri).is_file():
         said = "there is no MLflow store yet; the first run makes it"
@@ -129,25 +106,25 @@ def _mlflow(store: str, port: int) -> Server:
     words = ["--host", HOST, "--port", str(port), "--workers", "1"]
     words += ["--uvicorn-opts", "--timeout-graceful-shutdown 1"]
     env = {
-        "MLFLOW_BACKEND_STORE_URI": store,  # it may hold a password: not for the command line
+        "MLFLOW_BACKEND_STORE_URI": store,  # not on the command line: it may contain a password
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true"),
     }
-    if store.startswith("sqlite:"):  # an experiment made in the page keeps files where others do
+    if store.startswith("sqlite:"):  # for experiments that are created in the page
         artifacts = paths.sqlite_file(store).parent / "artifacts"
         env["MLFLOW_DEFAULT_ARTIFACT_ROOT"] = artifacts.resolve().as_uri()
     return Server("MLflow", [sys.executable, "-m", "mlflow", "server", *words], port, env)
 
 
-def _studies(asked: argparse.Namespace, running: ExitStack) -> tuple[str, Gathered | None]:
-    """Return the database to show, and what keeps it up to date if it has copies."""
-    if asked.study:
-        return database(asked.sweeps, asked.study), None
+def _studies(options: argparse.Namespace, running: ExitStack) -> tuple[str, StudyCopies | None]:
+    """Return the database to show, and the copies to update if it consists of copies."""
+    if options.study:
+        return database(options.sweeps, options.study), None
     copy = Path(running.enter_context(tempfile.TemporaryDirectory())) / "studies.db"
-    studies = Gathered(asked.sweeps, copy)
+    studies = StudyCopies(options.sweeps, copy)
     if not studies.refresh():
         said = "there is no study yet; a sweep makes it"
-        raise ConfigError("--sweeps", asked.sweeps, said, "python -m catdog.sweep smoke")
+        raise ConfigError("--sweeps", options.sweeps, said, "python -m catdog.sweep smoke")
     return f"sqlite:///{copy}", studies
 
 
@@ -158,41 +135,6 @@ def _dashboard(storage: str, port: int) -> Server:
         raise CatdogError("--optuna needs its dashboard: pip install 'catdog-lab[dashboard]'")
     words = [program, storage, "--host", HOST, "--port", str(port), "--server", "wsgiref"]
     return Server("Optuna's dashboard", words, port)
-
-
-def _experiment_page(url: str, experiment: str) -> str:
-    """Return the page of an experiment's runs, with the columns that matter, if it is there."""
-    api = f"{url}/api/2.0/mlflow/experiments"
-    try:
-        asked = urllib.parse.urlencode({"experiment_name": experiment})
-        found = _call(f"{api}/get-by-name?{asked}")["experiment"]
-    except urllib.error.HTTPError:
-        return url
-    key, number = f"mlflow.sharedViewState.{VIEW}", found["experiment_id"]
-    if key not in [tag["key"] for tag in found.get("tags", [])]:
-        tag = {"experiment_id": number, "key": key, "value": _view()}
-        _call(f"{api}/set-experiment-tag", tag)
-    # without the first word MLflow opens its pages for language models
-    shown = f"workflowType=machine_learning&viewStateShareKey={VIEW}"
-    return f"{url}/#/experiments/{number}/runs?{shown}"
-
-
-def _view() -> str:
-    """Return a view as MLflow's page saves it; versions before 3.15 know none and ignore it."""
-    state = {
-        "selectedColumns": list(COLUMNS),
-        "columnOrder": list(PLACED),
-        "columnWidths": PLACED,
-    }
-    now = int(time.time() * 1000)
-    return json.dumps({"name": VIEW, "createdAt": now, "state": json.dumps(state)})
-
-
-def _call(url: str, content: dict[str, str] | None = None) -> Any:
-    body = None if content is None else json.dumps(content).encode()
-    asked = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    with server.direct.open(asked, timeout=30) as answer:
-        return json.load(answer)
 
 
 def _show(pages: list[str], *, browser: bool) -> None:

@@ -1,8 +1,9 @@
-"""What commands share: the console, photos and weights, how Hydra is started.
+"""What the commands share.
 
-``hydra_app`` starts Hydra and shows errors as one message, ``overrides`` reads and writes its
-command lines, ``inputs`` finds photos and weights before TensorFlow loads, ``console`` draws
-progress, ``main`` is ``catdog COMMAND``.
+``hydra_app`` starts Hydra and shows errors as one message, ``overrides`` reads and writes the
+overrides of the command line, ``arguments`` parses the options of commands without Hydra,
+``inputs`` prepares photos and weights before TensorFlow loads, ``console`` shows progress, and
+``main`` is the command ``catdog``.
 """
 
 from catdog.cli.main import main

@@ -1,4 +1,4 @@
-"""How a command reads its options; without Hydra, so that ``catdog.doctor`` can look for it."""
+"""The parser of a command's options; without Hydra, which ``catdog.doctor`` may find missing."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Any
 
 
 def parser(module: str, description: str, epilog: str = "", **more: Any) -> ArgumentParser:
-    """Return a command's parser, which calls the command as the person called it.
+    """Return the parser of a command; its help names the command as the user called it.
 
     Args:
-        module: Of catdog, such as ``predict``.
+        module: Name of the command, such as ``predict``.
         description: What the command does, in a sentence.
-        epilog: Shown below the options as it is, line by line.
-        **more: Of ``argparse.ArgumentParser``.
+        epilog: Text below the options, shown line by line as it is.
+        **more: Further arguments of ``argparse.ArgumentParser``.
 
-    >>> parser("predict", "Classify photos.").prog
-    'python -m catdog.predict'
+    Example:
+        >>> parser("predict", "Classify photos.").prog
+        'python -m catdog.predict'
     """
     called = sys.argv[0] if sys.argv[0].startswith("catdog ") else f"python -m catdog.{module}"
-    look = RawDescriptionHelpFormatter
+    formatter = RawDescriptionHelpFormatter
     return ArgumentParser(called, description=description, epilog=epilog,
-                          formatter_class=look, **more)  # fmt: skip
+                          formatter_class=formatter, **more)  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a person sees: progress bars, one summary table, errors as one message."""
+"""What commands show on stderr: progress bars, notes and errors."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from catdog.progress import Advance, Progress
 
 
 class Console(Progress):
-    """Draws progress on stderr and results on stdout; plain lines where it is no terminal."""
+    """Shows progress on stderr, as bars in a terminal and as lines of text elsewhere."""
 
     def __init__(self) -> None:
         self._err = RichConsole(stderr=True, highlight=False)
 
     @contextmanager
     def track(self, stage: str, total: int) -> Iterator[Advance]:
-        """Draw a bar for a stage, gone from the screen only if the stage was instant."""
+        """Show a bar for a stage, which stays on the screen when the stage is done."""
         columns = (
             TextColumn("{task.description:<24}", markup=False),
             BarColumn(bar_width=28),
@@ -44,6 +44,10 @@ class Console(Progress):
         self._err.print(message, style="dim", soft_wrap=True, markup=False)
 
 
-def complain(message: str) -> None:
-    """Print an error on stderr, in one message."""
+def print_error(message: str) -> None:
+    """Print an error on stderr as one message.
+
+    Args:
+        message: What is wrong, and the fix.
+    """
     sys.stderr.write(f"catdog: {message}\n")

@@ -1,4 +1,4 @@
-"""What the commands share: how Hydra is started, how settings are checked, how errors are shown.
+"""Starts Hydra for the commands, checks settings, and shows errors as one message.
 
 Only what Hydra needs is imported at the top, so that --help, --cfg and tab completion are quick.
 """
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 VERBOSE = os.environ.get("HYDRA_FULL_ERROR") == "1"
+"""Whether errors are shown with their traceback."""
 
 PROCESS = f"{os.getpid()}-{uuid.uuid4().hex[:4]}"
-"""Part of Hydra's folder names, so that two runs of one second never share one."""
+"""Part of the names of Hydra's folders, so that runs of the same second have different ones."""
 
 OmegaConf.register_new_resolver("catdog.root", lambda: str(paths.root()), replace=True)
 OmegaConf.register_new_resolver("catdog.process", lambda: PROCESS, replace=True)
@@ -40,42 +41,53 @@ OmegaConf.register_new_resolver("catdog.sum", lambda *numbers: sum(numbers), rep
 
 
 def settings_of(cfg: DictConfig) -> Settings:
-    """Check a composed configuration, before anything heavy is imported.
+    """Return the settings of a composed configuration; checks them without TensorFlow.
+
+    Args:
+        cfg: The configuration that Hydra composed.
 
     Raises:
-        ConfigError: a value is bad.
+        ConfigError: a key is unknown, or a value cannot work.
     """
     from catdog.settings import parse
 
     return parse.parse(plain(cfg))
 
 
-def as_options(error: Exception) -> str:
-    """Return a message in which the store is called as commands without Hydra's keys call it."""
+def with_option_names(error: Exception) -> str:
+    """Return an error's message with options in place of keys, for commands that have options.
+
+    Example:
+        >>> with_option_names(ValueError("tracking.uri=http://x: no answer"))
+        '--uri=http://x: no answer'
+    """
     return re.sub(r"\btracking\.(uri|experiment)=", r"--\1=", str(error))
 
 
 @contextmanager
 def one_message() -> Iterator[None]:
-    """End the process with the message alone for an error that the person can mend."""
+    """End the process with only the message of a ``CatdogError``, which the user can fix."""
     try:
         yield
     except CatdogError as error:
         if VERBOSE:
             raise
-        # raised, it would pass through Hydra, which prints lines of its own around it
+        # not the error itself: Hydra would print lines of its own around it
         raise SystemExit(f"catdog: {error}") from None
 
 
-def attended(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], T]:
-    """Decorate a task that ``start`` runs: an error that the user can fix is one message.
+def with_one_message(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], T]:
+    """Decorate a task for ``start``, so that an error that the user can fix is one message.
 
     Not for trials of a sweep: the sweeper shows their errors, and their runs have the tracebacks.
+
+    Args:
+        task: Takes the composed configuration.
     """
 
     @functools.wraps(task)
     def run(cfg: DictConfig) -> T:
-        gc.enable()  # off while Hydra composes
+        gc.enable()  # start has disabled it
         with one_message():
             return task(cfg)
 
@@ -83,42 +95,48 @@ def attended(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], T]:
 
 
 def start(task: Callable[[DictConfig], Any]) -> None:
-    """Run Hydra; show what a person can mend as one message, anything else as a traceback.
+    """Run a task by Hydra. An error that the user can fix is one message, any other a traceback.
 
     Args:
-        task: Gets the composed configuration; ``attended`` unless it runs trials.
+        task: Takes the composed configuration; decorated by ``with_one_message`` unless it runs
+            trials.
     """
     signal.signal(signal.SIGTERM, _terminate)
     gc.disable()  # Hydra copies its configuration some 150,000 times and leaves no garbage
     # it also copies all registered configs for each group that --help lists; nothing changes them
     ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing; see explain
-    place = str(paths.configs())
+    folder = str(paths.configs())
     try:
-        hydra.main(version_base="1.3", config_path=place, config_name=CONFIG)(task)()
+        hydra.main(version_base="1.3", config_path=folder, config_name=CONFIG)(task)()
     except KeyboardInterrupt:
-        leave("interrupted", 130)
+        exit_with("interrupted", 130)
     except Exception as error:
         message = explain(error)
         if VERBOSE or message is None:
             raise
-        leave(message, 1)
+        exit_with(message, 1)
 
 
 def _terminate(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt  # the same clean end as Ctrl-C
 
 
-def leave(message: str, status: int) -> NoReturn:
-    """Complain and end the process."""
+def exit_with(message: str, status: int) -> NoReturn:
+    """Print an error and end the process with an exit code."""
     from catdog.cli import console
 
-    console.complain(message)
+    console.print_error(message)
     sys.exit(status)
 
 
 def explain(error: Exception) -> str | None:
-    """Return the one message for an error that the person caused, or null for a bug."""
+    """Return the message for an error that the user can fix; None for a bug.
+
+    Example:
+        >>> explain(CatdogError("there is no such search")), explain(KeyError("x"))
+        ('there is no such search', None)
+    """
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 

@@ -1,4 +1,4 @@
-"""What a run needs before TensorFlow loads: its photos, its weights, a place to write."""
+"""What a run needs before TensorFlow loads: photos, weights, and a cache that can be written."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from catdog.settings import Settings
 
 
 def photos(settings: Settings, progress: Progress, memo: Memo | None = None) -> Manifest:
-    """Find the photos; set the threads for what comes.
+    """Return the manifest of the photos; set the number of threads for TensorFlow.
 
     Args:
-        settings: All choices.
-        progress: Hears of unpacking, drawing and checking.
-        memo: What earlier trials of this process found.
+        settings: The settings of the run.
+        progress: Receives the progress of unpacking, drawing and checking.
+        memo: Keeps the manifest for the next trial of this process.
 
     Raises:
         ConfigError: ``features.dir`` cannot be written.
@@ -39,12 +39,12 @@ def photos(settings: Settings, progress: Progress, memo: Memo | None = None) -> 
 def photos_and_weights(
     settings: Settings, progress: Progress, memo: Memo | None = None
 ) -> tuple[Manifest, Weights]:
-    """Find the photos, as ``photos`` does, and the backbone's weights.
+    """Return the manifest of the photos, as ``photos`` does, and the backbone's weights.
 
     Args:
-        settings: All choices.
-        progress: Hears of unpacking, drawing, checking and downloads.
-        memo: What earlier trials of this process found.
+        settings: The settings of the run.
+        progress: Receives the progress of unpacking, drawing, checking and downloading.
+        memo: Keeps both for the next trial of this process.
 
     Raises:
         ConfigError: there are no weights, or ``features.dir`` cannot be written.

@@ -8,20 +8,21 @@ import sys
 COMMANDS = {
     "train": "one run, or several with -m; catdog train --help",
     "sweep": "the searches in sweeps/; with a name, run one",
-    "predict": "what a trained model says of photos, folders and zips",
-    "evaluate": "how good a trained model is on photos, and how sure that is",
+    "predict": "classify photos, folders and zips with a trained model",
+    "evaluate": "the metrics of a trained model on photos, with confidence intervals",
     "suspects": "labels that may be wrong, and photos that are nearly the same",
-    "repeat": "a run again, and whether its figures are the same to the last bit",
+    "repeat": "repeat a run, and compare its figures to the last bit",
     "promote": "register a model; make it the champion if it beats the present one",
     "suggest": "learning rates, from the LR range test alone",
-    "doctor": "what this machine lacks; with --sweep, what a search would do and take",
-    "cache": "what lies in the cache folder, and removing some of it",
+    "doctor": "check this machine; with --sweep, what a search would do and how long it takes",
+    "cache": "list the cache folder; with prune, remove some of it",
     "ui": "browse runs in MLflow, with --optuna studies in Optuna's dashboard",
 }
+"""Name and description of each command."""
 
 
 def main() -> None:
-    """Hand over to a command."""
+    """Run the command that the first argument names, or list the commands."""
     words = sys.argv[1:]
     if not words or words[0] in ("-h", "--help"):
         lines = [f"  {name:<10}{what}" for name, what in COMMANDS.items()]

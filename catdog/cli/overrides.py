@@ -1,4 +1,4 @@
-"""Hydra's overrides as text: their keys and values, and the command that they make."""
+"""Reads and writes Hydra's overrides as text: keys, values, and the command that repeats a run."""
 
 from __future__ import annotations
 
@@ -17,10 +17,64 @@ CONFIG = "train"
 """Name of the configuration that every command composes, unless a search names its own."""
 
 FILE_KEYS = ("data.path", "data.drop", "backbone.weights", "features.dir")
+"""Keys whose value is a file or a folder."""
+
+
+def named(words: Sequence[str]) -> dict[str, str]:
+    """Return the values of overrides by key, as text without quotes.
+
+    Args:
+        words: Arguments of a command line; those without ``=`` are ignored.
+
+    Example:
+        >>> named(["-m", "optimizer.lr=0.01", "+data.path='my photos'"])
+        {'optimizer.lr': '0.01', 'data.path': 'my photos'}
+    """
+    return {key_of(word): word.partition("=")[2].strip("'\"") for word in words if "=" in word}
+
+
+def key_of(word: str) -> str:
+    """Return the key of an override.
+
+    Example:
+        >>> key_of("+experiment=original"), key_of("~schedule")
+        ('experiment', 'schedule')
+    """
+    return word.lstrip("+~").partition("=")[0]
+
+
+def absolute(override: str) -> str:
+    """Return an override with the absolute path of its file, so that it works from any folder.
+
+    Args:
+        override: Any override; only those of ``FILE_KEYS`` with a file that exists are changed.
+
+    Example:
+        >>> absolute("data.path=/") == absolute("data.path=/"), absolute("optimizer.lr=0.01")
+        (True, 'optimizer.lr=0.01')
+    """
+    key, _, value = override.partition("=")
+    path = Path(value).expanduser()
+    if key not in FILE_KEYS or not value or path.is_absolute() or not path.exists():
+        return override
+    return f"{key}='{path.absolute()}'"
+
+
+def typed_command() -> str:
+    """Return this process's command, with absolute paths, so that it can be pasted anywhere."""
+    words = [absolute(word) for word in sys.argv[1:]]
+    if words[:2] == ["--config-dir", str(paths.sweeps())]:  # set by python -m catdog.sweep
+        return shlex.join(["python", "-m", "catdog.sweep", *words[3:]])
+    return shlex.join(["python", "-m", "catdog.train", *words])
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """Return a composed configuration as dictionaries, without Hydra's own part."""
+    """Return a composed configuration as dictionaries, without the part ``hydra``.
+
+    Example:
+        >>> plain(OmegaConf.create({"seed": 0, "head": {"units": [8]}, "hydra": {"job": "x"}}))
+        {'seed': 0, 'head': {'units': [8]}}
+    """
     return {
         str(key): OmegaConf.to_container(value, resolve=True)
         if OmegaConf.is_config(value)
@@ -30,13 +84,13 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
 
 def unnamed(cfg: DictConfig) -> list[str]:
-    """Return the keys whose values the overrides alone do not give.
+    """Return the keys with values that do not follow from the overrides.
 
-    They are those that a configuration file of one's own sets beside ``train``: a command made of
-    the overrides would not repeat them. Only works while Hydra runs.
+    A user's own configuration file, such as a search, sets them in addition to ``train``. A
+    command made of the overrides would not repeat them. Only works while Hydra runs.
 
     Args:
-        cfg: A composed configuration, ``hydra`` included.
+        cfg: A composed configuration with its part ``hydra``.
     """
     job = cfg.hydra
     if job.job.config_name == CONFIG:
@@ -51,30 +105,3 @@ def _leaves(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]
             yield from _leaves(value, f"{above}{key}.")
         else:
             yield f"{above}{key}", value
-
-
-def named(words: Sequence[str]) -> dict[str, str]:
-    """Return the values of all overrides by key, as text without quotes."""
-    return {key_of(word): word.partition("=")[2].strip("'\"") for word in words if "=" in word}
-
-
-def key_of(word: str) -> str:
-    """Return what an override is about."""
-    return word.lstrip("+~").partition("=")[0]
-
-
-def absolute(override: str) -> str:
-    """Return an override whose file is named in full, so that it repeats from any folder."""
-    key, _, value = override.partition("=")
-    path = Path(value).expanduser()
-    if key not in FILE_KEYS or not value or path.is_absolute() or not path.exists():
-        return override
-    return f"{key}='{path.absolute()}'"
-
-
-def typed() -> str:
-    """Return this process's command, so that it can be pasted anywhere."""
-    words = [absolute(word) for word in sys.argv[1:]]
-    if words[:2] == ["--config-dir", str(paths.sweeps())]:  # by python -m catdog.sweep
-        return shlex.join(["python", "-m", "catdog.sweep", *words[3:]])
-    return shlex.join(["python", "-m", "catdog.train", *words])

@@ -1,6 +1,6 @@
-"""What every package may need; it knows none of them.
+"""What every other package may use; it imports none of them.
 
-``paths`` (where things are), ``files`` (written whole or not at all), ``use_locks`` (cache entries
-that somebody works with), ``memo`` (what a process keeps between trials), ``provenance`` (a run's
-command, commit and environment), ``runtime`` (TensorFlow's quiet start).
+``paths`` says where things are, ``files`` writes files and folders completely or not at all,
+``use_locks`` marks cache entries as in use, ``memo`` keeps what the trials of a process share,
+``provenance`` records a run's command, commit and environment, ``runtime`` starts TensorFlow.
 """

@@ -100,18 +100,26 @@ def make_once(
     *,
     is_whole: Callable[[Path], bool] = Path.is_dir,
 ) -> None:
-    """Make a folder unless it is there, and hold it in use as long as this process lives.
+    """Make a folder unless it exists, and hold it in use until this process ends.
 
-    Of several processes one makes it and the others wait. It is made beside its place and renamed,
-    so that whoever sees it sees all of it; what a killed process left is cleared away.
+    Of several processes one makes it and the others wait. It is made under another name and then
+    renamed, so that others see it complete; what a killed process left is removed.
 
     Args:
         target: The folder.
-        make: Fills an empty folder, which becomes ``target``. Its errors pass, and nothing stays.
-        is_whole: Whether ``target`` is there and complete; else it is made again.
+        make: Fills an empty folder, which becomes ``target``. Its errors pass through, and
+            nothing is left then.
+        is_whole: Whether ``target`` exists and is complete; else it is made again.
 
     Raises:
         OSError: the folder cannot be written.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp()) / "photos"
+        >>> make_once(folder, lambda empty: (empty / "a.jpg").touch())
+        >>> make_once(folder, lambda empty: print("not called again"))
+        >>> [path.name for path in folder.iterdir()]
+        ['a.jpg']
     """
     while not (use_locks.hold(target) and is_whole(target)):
         target.parent.mkdir(parents=True, exist_ok=True)

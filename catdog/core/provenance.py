@@ -18,10 +18,10 @@ DIFF = (
     "diff", "--binary", "--no-color", "--no-ext-diff", "--src-prefix=a/", "--dst-prefix=b/",
     "--unified=3", "HEAD"
 )  # fmt: skip
-"""A patch that ``git apply`` takes, whatever the person's own settings of git."""
+"""Arguments of git for a patch that ``git apply`` accepts, whatever the user's git settings."""
 
 ARITHMETIC = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_", "DNNL_")
-"""Environment variables, by prefix, that change the bits of a convolution."""
+"""Prefixes of the environment variables that change a convolution's rounding."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,17 @@ class Provenance:
     """What is known about a run before it starts.
 
     Attributes:
-        overrides: The choices that were named, as on the command line.
-        resolved: The whole configuration as YAML, or empty without Hydra.
-        hydra_dir: Hydra's folder of the job, or empty.
+        overrides: The overrides of the command line, such as ``optimizer.lr=0.01``.
+        resolved: The whole configuration as YAML; empty without Hydra.
+        hydra_dir: Hydra's output folder of the job; empty without Hydra.
         kind: ``run`` or ``trial``.
-        label: Comes before the run's name, such as ``trial 7``.
-        tags: Of a trial: its study, its number, its parent run.
+        label: Prefix of the run's name, such as ``trial 7:``.
+        tags: Further tags of the run; of a trial its study, its number and its parent run.
+        command: The command that repeats the run.
+
+    Example:
+        >>> Provenance(["optimizer.lr=0.01", "data.path=my photos"]).command
+        "python -m catdog.train optimizer.lr=0.01 'data.path=my photos'"
     """
 
     overrides: Sequence[str] = ()
@@ -52,7 +57,13 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Commit:
-    """State of a working tree; ``sha`` is empty outside of git."""
+    """State of a git working tree.
+
+    Attributes:
+        sha: The commit; empty outside of git.
+        dirty: Whether something is not committed.
+        patch: What is not committed in tracked files, for ``git apply``.
+    """
 
     sha: str = ""
     dirty: bool = False
@@ -60,7 +71,7 @@ class Commit:
 
 
 def commit(folder: Path) -> Commit:
-    """Return the commit of a working tree, and a patch of what is not committed in it."""
+    """Return the state of the git working tree that a folder is in."""
     sha = _git(folder, "rev-parse", "HEAD").strip()
     if not sha:
         return Commit()
@@ -72,17 +83,21 @@ def _git(folder: Path, *words: str) -> str:
     # GIT_* of a surrounding hook would name another repository
     clean = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
     try:
-        asked = subprocess.run(
+        ran = subprocess.run(
             ["git", "-C", str(folder), *words], capture_output=True, env=clean, timeout=20
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return asked.stdout.decode(errors="replace") if asked.returncode == 0 else ""
+    return ran.stdout.decode(errors="replace") if ran.returncode == 0 else ""
 
 
 @functools.cache
 def environment() -> str:
-    """Return what decides a run's last bits: the machine, and every distribution, one a line."""
+    """Return what affects a run's last bits.
+
+    The first line is a comment with Python, the platform, the processor and environment variables
+    that change arithmetic; the others are all installed distributions as ``name==version``.
+    """
     installed = {d.metadata["Name"]: d.version for d in metadata.distributions()}
     lines = [f"{name}=={version}" for name, version in sorted(installed.items(), key=_by_name)]
     python = f"# Python {sys.version.split()[0]}, {platform.platform()}, {os.cpu_count()} cores"
@@ -91,13 +106,13 @@ def environment() -> str:
 
 
 def threads() -> int:
-    """Return how many threads TensorFlow computes with: as many as it is told, or may."""
-    told = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
-    return int(told) if told.isdecimal() and int(told) else len(os.sched_getaffinity(0))
+    """Return the number of threads TensorFlow computes with: as set, else one for each core."""
+    limit = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    return int(limit) if limit.isdecimal() and int(limit) else len(os.sched_getaffinity(0))
 
 
 def _processor() -> str:
-    """Return the processor's name: another one may have other instructions, and other bits."""
+    """Return the processor's name; another processor's instructions may round differently."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
             if line.startswith("model name"):

@@ -1,4 +1,4 @@
-"""Start TensorFlow: threads first, then silently. Every command does it through here."""
+"""How every command starts TensorFlow: with its threads set, and without messages."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from collections.abc import Iterator
 
 
 def configure(threads: int | None) -> None:
-    """Set what must be in the environment before TensorFlow loads.
+    """Set the environment variables that TensorFlow reads when it loads.
 
     Args:
-        threads: Cores to use; null leaves the choice to TensorFlow (all).
+        threads: Number of threads, at least 1; None leaves it to TensorFlow, which uses all cores.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -25,33 +25,33 @@ def configure(threads: int | None) -> None:
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow without its start-up chatter; what it said is shown if it fails."""
+    """Import TensorFlow and Keras without their start-up messages, shown only on failure."""
     if "tensorflow" in sys.modules:
         return
-    with _stderr_kept_back():
+    with _stderr_held_back():
         import keras  # noqa: F401
         import tensorflow  # noqa: F401
-    # it warns that functions are traced anew, as those of every run in a process must be
+    # it warns about functions that are traced again, which every run of a process has to do
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 @contextlib.contextmanager
-def _stderr_kept_back() -> Iterator[None]:
-    """Hold back file descriptor 2: C++ writes to it before any log level is read."""
+def _stderr_held_back() -> Iterator[None]:
+    """Hold back file descriptor 2, to which C++ writes before any log level is read."""
     sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
         try:
             yield
         except BaseException:
-            os.dup2(kept, 2)
-            said.seek(0)
-            sys.stderr.write(said.read().decode(errors="replace"))
+            os.dup2(stderr, 2)
+            written.seek(0)
+            sys.stderr.write(written.read().decode(errors="replace"))
             raise
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def gpus() -> list[str]:
@@ -60,11 +60,11 @@ def gpus() -> list[str]:
 
     found = tf.config.list_physical_devices("GPU")
     details = [tf.config.experimental.get_device_details(device) for device in found]
-    return [str(one.get("device_name", "GPU")) for one in details]
+    return [str(device.get("device_name", "GPU")) for device in details]
 
 
-if __name__ == "__main__":  # catdog.doctor asks in a process of its own
-    with tempfile.TemporaryDirectory() as home:  # Keras would write a file into the person's own
+if __name__ == "__main__":  # catdog.doctor runs this in a process of its own
+    with tempfile.TemporaryDirectory() as home:  # Keras would write a file into the user's home
         os.environ["KERAS_HOME"] = home
         configure(None)
         load_tensorflow()

@@ -1,7 +1,7 @@
-"""Which parts of the cache a process works with: nobody removes those meanwhile.
+"""Locks on entries of the cache, so that none is removed while a process uses it.
 
-A mark is a shared ``flock`` on the folder or file itself. It leaves nothing behind, and the system
-takes it away when its process ends, however that happens.
+A user of an entry holds a shared ``flock`` on the folder or file itself. It leaves no file behind,
+and the system releases it when the process ends, however that happens.
 """
 
 from __future__ import annotations
@@ -16,79 +16,86 @@ from pathlib import Path
 LOCKS = Path("/proc/locks")
 
 _held: dict[Path, int] = {}
-"""Descriptors of what this process holds; nothing but its end closes them."""
+"""File descriptors of the locks of this process; they stay open until it ends."""
 
 
 class InUse(Exception):
-    """Somebody works with it."""
+    """Another process uses the entry."""
 
 
 def hold(path: Path) -> bool:
-    """Keep a folder or file from being removed as long as this process lives; note the time.
+    """Keep a folder or file from being removed until this process ends; set its time of use.
 
-    Waits for a removal that has begun.
+    Waits for the end of a removal that has begun.
+
+    Args:
+        path: An entry of the cache.
 
     Returns:
-        False if it is not there, or not any more.
+        Whether the entry exists. Where it cannot be locked, True: it can still be used.
     """
     try:
-        mark = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
     except OSError:
-        return True  # it cannot be marked, which is no reason not to use it
+        return True
     with suppress(OSError):
-        os.utime(mark)
-    known = _held.get(path)
-    if known is not None and os.path.samestat(os.fstat(known), os.fstat(mark)):
-        os.close(mark)
+        os.utime(descriptor)
+    earlier = _held.get(path)
+    if earlier is not None and os.path.samestat(os.fstat(earlier), os.fstat(descriptor)):
+        os.close(descriptor)
         return True
     with suppress(OSError):  # not every file system has locks
-        fcntl.flock(mark, fcntl.LOCK_SH)
-    if not _is(path, mark):
-        os.close(mark)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    if not _is_still(path, descriptor):
+        os.close(descriptor)
         return False
-    if known is not None:
-        os.close(known)
-    _held[path] = mark
+    if earlier is not None:
+        os.close(earlier)
+    _held[path] = descriptor
     return True
 
 
 @contextmanager
 def claimed(path: Path) -> Iterator[None]:
-    """Have a folder or file for oneself, so that it can be removed.
+    """Lock a folder or file exclusively, so that it can be removed.
+
+    Args:
+        path: An entry of the cache.
 
     Raises:
-        InUse: it is held; the message says by which processes, where the system tells.
-        OSError: it is gone, or cannot be locked.
+        InUse: another process holds it; the message names the processes where they are known.
+        OSError: it does not exist any more, or cannot be locked.
     """
-    mark = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InUse(_by(_holders(os.fstat(mark).st_ino))) from None
-        if not _is(path, mark):
+            raise InUse(_in_use_by(_holders(os.fstat(descriptor).st_ino))) from None
+        if not _is_still(path, descriptor):
             raise FileNotFoundError(2, os.strerror(2), str(path))
         yield
     finally:
-        os.close(mark)
+        os.close(descriptor)
 
 
-def _is(path: Path, mark: int) -> bool:
+def _is_still(path: Path, descriptor: int) -> bool:
+    """Return whether the path still names the opened file, not removed or replaced."""
     try:
-        return os.path.samestat(os.stat(path), os.fstat(mark))
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
     except FileNotFoundError:
         return False
 
 
 def _holders(inode: int) -> list[str]:
-    """Return the ids of the processes that hold it, as far as /proc tells."""
+    """Return the ids of the processes that hold a lock, as far as /proc lists them."""
     with suppress(OSError):
         found = re.findall(rf"^\d+: FLOCK +\w+ +\w+ +(\d+) \S+:{inode} ", LOCKS.read_text(), re.M)
-        return sorted(set(found) - {"0"}, key=int)  # 0 lives outside of this container
+        return sorted(set(found) - {"0"}, key=int)  # 0 is a process outside of this container
     return []
 
 
-def _by(pids: list[str]) -> str:
+def _in_use_by(pids: list[str]) -> str:
     return f"in use by process {', '.join(pids)}" if pids else "in use"

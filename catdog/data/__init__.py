@@ -1,8 +1,9 @@
-"""From a folder, zip or data set to a manifest; no TensorFlow.
+"""From a folder, zip or data set to a manifest of its photos; without TensorFlow.
 
-``scan`` finds photos and checks each once by ``formats``, ``split`` divides them by their content,
-``exclusions`` keeps some out of training, ``manifest`` is the result. ``archive``, ``demo`` and
-``tfds`` are where photos come from; ``index.prepare`` is the way in.
+``index.prepare`` runs all of it: ``archive``, ``demo`` (drawn by ``demo_faces``, ``demo_pen`` and
+``demo_scene``) and ``tfds`` provide the photos, ``scan`` finds them and checks each once by
+``formats``, ``split`` assigns each to a split, ``exclusions`` keeps some out of training, and
+``manifest`` is the result.
 """
 
 from catdog.data.index import prepare, require_writable

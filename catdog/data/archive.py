@@ -1,4 +1,4 @@
-"""Zip archives of photos: unpacked once into the cache, nothing ever outside its folder."""
+"""Zip archives of photos: unpacked once into the cache, and never outside of their folder."""
 
 from __future__ import annotations
 
@@ -17,24 +17,26 @@ UNREADABLE = (
     zipfile.BadZipFile, zlib.error, LZMAError, EOFError, NotImplementedError, RuntimeError,
     ValueError,  # an entry called "." on Python 3.13
 )  # fmt: skip
+"""What ``zipfile`` raises for a damaged or unsupported entry."""
 
 
 def unpack(archive: Path, cache_dir: Path, progress: Progress) -> Path:
-    """Unpack a zip, and a train.zip inside it, once.
+    """Unpack a zip archive, and the ``train.zip`` inside it if there is one, once.
 
-    Kaggle packs its photos as a zip in a zip; only the inner train.zip is then unpacked.
+    Kaggle packs its photos as a zip in a zip; of such an archive only ``train.zip`` is unpacked.
 
     Args:
         archive: The .zip file.
-        cache_dir: Folder of the cache; photos go to ``photos/<key>`` below it, where the key is a
-            hash of the archive's own table of contents (names, sizes, CRCs).
-        progress: Hears of the unpacking.
+        cache_dir: Folder of the cache. Photos go to ``photos/<key>`` in it; the key is a hash of
+            the archive's table of contents (names, sizes, CRCs).
+        progress: Receives the progress of unpacking.
 
     Returns:
-        The folder with the photos; a moved or copied archive finds the same one again.
+        The folder with the photos; the same one for a copy of the archive.
 
     Raises:
-        DataError: not a zip, a damaged one, or an entry that would land outside the folder.
+        DataError: the file is not a zip archive, is damaged, or an entry would be written outside
+            of the folder.
     """
     with _open(archive) as outer:
         target = cache_dir / "photos" / _key(outer)
@@ -42,14 +44,15 @@ def unpack(archive: Path, cache_dir: Path, progress: Progress) -> Path:
     return target
 
 
-def _open(archive: Path, named: Path | None = None) -> zipfile.ZipFile:
+def _open(archive: Path, shown: Path | None = None) -> zipfile.ZipFile:
+    """Open an archive; errors name ``shown`` where given."""
     try:
         return zipfile.ZipFile(archive)
     except FileNotFoundError:
         raise DataError(archive, "there is no such file", "Check data.path") from None
     except (zipfile.BadZipFile, OSError) as error:
         raise DataError(
-            named or archive,
+            shown or archive,
             f"not a readable zip archive ({error})",
             "Download it again, or name a folder",
         ) from None
@@ -100,8 +103,8 @@ def _extract(
 
 
 def _refuse_escape(path: Path, entry: zipfile.ZipInfo, target: Path) -> None:
-    # zipfile would quietly drop the dots; an archive that tries is not to be trusted at all.
-    name = PureWindowsPath(entry.filename)  # reads both kinds of slashes, and drives
+    # zipfile would drop the dots without a word; an archive with such names cannot be trusted
+    name = PureWindowsPath(entry.filename)  # understands both kinds of slashes, and drives
     is_link = stat.S_ISLNK(entry.external_attr >> 16)
     if name.anchor or ".." in name.parts or is_link:
         raise DataError(

@@ -1,6 +1,6 @@
-"""The demo data set, for a machine that has no photos: drawn once, kept whole.
+"""The demo data set, for a machine without photos: drawn once and kept in the cache.
 
-Its pictures are drawings, and a score on them says nothing about photos.
+Its pictures are drawings; a score on them says nothing about photos.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from catdog.core.files import make_once
 from catdog.data.demo_faces import CLASSES, draw
 from catdog.errors import DataError
 
-# Part of the folder's name: raise it whenever a change alters any picture.
 VERSION = "v1"
+"""Part of the folder's name; to be raised whenever a change alters any picture."""
 
-_MOST_PER_CLASS = 100_000
+_MAX_PER_CLASS = 100_000
 
 
 def ensure(
@@ -26,27 +26,26 @@ def ensure(
     seed: int = 0,
     notify: Callable[[str], None] | None = None,
 ) -> Path:
-    """Draw the demo data set once; later calls only check that it is complete.
+    """Draw the demo data set unless it exists and is complete.
 
-    Two processes that start at once draw it once, and a folder that can be seen under its final
-    name is whole: the pictures are drawn beside it and renamed.
+    Of several processes one draws it and the others wait; see ``catdog.core.files.make_once``.
 
     Args:
-        folder: Where demo data sets live; each gets a folder of its own in it.
+        folder: Folder of all demo data sets; each has a folder of its own in it.
         per_class: Pictures per class, 1 to 100,000.
-        seed: Which data set, 0 or more. Two seeds share no picture.
+        seed: Number of the data set, at least 0. Two seeds share no picture.
         notify: Called with one line of text before the drawing starts.
 
     Returns:
         ``folder/<version>-<seed>-<per_class>``, with the folders ``cat`` and ``dog``.
 
     Raises:
-        ValueError: If `per_class` or `seed` is out of range.
-        DataError: If the pictures cannot be written there.
+        ValueError: ``per_class`` or ``seed`` is out of range.
+        DataError: the pictures cannot be written.
     """
-    if not 1 <= per_class <= _MOST_PER_CLASS or seed < 0:
+    if not 1 <= per_class <= _MAX_PER_CLASS or seed < 0:
         raise ValueError(
-            f"per_class={per_class}, seed={seed}: expected 1 <= per_class <= {_MOST_PER_CLASS:,} "
+            f"per_class={per_class}, seed={seed}: expected 1 <= per_class <= {_MAX_PER_CLASS:,} "
             "and seed >= 0"
         )
     target = Path(folder) / f"{VERSION}-{seed}-{per_class}"
@@ -64,15 +63,11 @@ def ensure(
     return target
 
 
-def _names(per_class: int) -> list[str]:
-    return [f"{number:04d}.jpg" for number in range(per_class)]
-
-
 def _is_complete(target: Path, per_class: int) -> bool:
     for label in CLASSES:
         if not (target / label).is_dir():
             return False
-        # A crash of the machine can leave files that have a name but no content yet.
+        # after a crash of the machine files may be empty
         drawn = {entry.name for entry in os.scandir(target / label) if entry.stat().st_size}
         if not drawn.issuperset(_names(per_class)):
             return False
@@ -83,4 +78,8 @@ def _draw_all(folder: Path, per_class: int, seed: int) -> None:
     for label in CLASSES:
         (folder / label).mkdir()
         for number, name in enumerate(_names(per_class)):
-            draw(label, seed * _MOST_PER_CLASS + number).save(folder / label / name, quality=90)
+            draw(label, seed * _MAX_PER_CLASS + number).save(folder / label / name, quality=90)
+
+
+def _names(per_class: int) -> list[str]:
+    return [f"{number:04d}.jpg" for number in range(per_class)]

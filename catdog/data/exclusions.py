@@ -1,6 +1,6 @@
-"""Photos with doubtful labels: read from a list, kept out of training and out of nothing else.
+"""Photos with doubtful labels: read from a table and kept out of training, and only there.
 
-Validation and test keep theirs: a run without its hard photos would only look better.
+Validation and test keep theirs: without its hard photos a run would only look better.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ from pathlib import Path
 from catdog.data.manifest import DROPPED, Manifest
 from catdog.errors import DataError
 
-KEY, SURE = "sha256", "probability_of_suggested"
+HASH, PROBABILITY = "sha256", "probability_of_suggested"
+"""Columns of the table."""
 
 
 def read(path: Path, above: float) -> set[str]:
-    """Return the SHA-256 of the photos that a list names.
+    """Return the SHA-256 hashes of the photos that a table lists.
 
     Args:
-        path: A CSV with a column ``sha256``, such as ``suspects.csv`` of ``catdog.suspects``.
-        above: In [0, 1]. Above 0 only rows whose ``probability_of_suggested`` is at least this.
+        path: A CSV file with a column ``sha256``, such as ``suspects.csv`` of ``catdog.suspects``.
+        above: Least ``probability_of_suggested`` of the rows that count, in [0, 1]; at 0 all rows
+            do, and the column may be missing.
 
     Raises:
-        DataError: there is no such list.
+        DataError: the file cannot be read, lacks a column, or has a probability that is no number.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -32,42 +34,47 @@ def read(path: Path, above: float) -> set[str]:
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "no text"
         raise DataError(path, f"cannot be read ({why})", "data.drop=suspects.csv") from None
-    wanted = (KEY, SURE) if above else (KEY,)
-    if rows and (missing := [name for name in wanted if name not in rows[0]]):
+    needed = (HASH, PROBABILITY) if above else (HASH,)
+    if rows and (missing := [name for name in needed if name not in rows[0]]):
         raise DataError(
             path, f"has no column {missing[0]}", "Take suspects.csv, which catdog.suspects writes"
         )
     try:
-        return {row[KEY] for row in rows if not above or float(row[SURE]) >= above}
-    except (TypeError, ValueError):  # a table that was cut by hand
+        return {row[HASH] for row in rows if not above or float(row[PROBABILITY]) >= above}
+    except (TypeError, ValueError):  # a table that was edited by hand
         raise DataError(
-            path, f"has a {SURE} that is no number", "Mend that row, or data.drop_above=0"
+            path,
+            f"has a {PROBABILITY} that is no number",
+            "Correct that row, or data.drop_above=0",
         ) from None
 
 
-def apply(made: Manifest, listed: Set[str], name: str) -> Manifest:
-    """Take listed photos out of the training split.
+def apply(manifest: Manifest, listed: Set[str], name: str) -> Manifest:
+    """Take the listed photos out of the training split.
 
     Args:
-        made: All photos.
-        listed: SHA-256 of photos.
-        name: What the list is called.
+        manifest: All photos.
+        listed: SHA-256 hashes of photos.
+        name: Name of the table, for messages.
+
+    Returns:
+        The manifest with the split ``DROPPED`` for training photos that are listed.
 
     Raises:
-        DataError: the list is about other photos, or nothing of a class would be left.
+        DataError: the table lists none of the photos, or all training photos of a class.
     """
-    if listed and not listed & {photo.sha256 for photo in made.photos}:
-        raise DataError(name, "names none of these photos", "Make it anew from them")
+    if listed and not listed & {photo.sha256 for photo in manifest.photos}:
+        raise DataError(name, "lists none of these photos", "Make it again from them")
     photos = tuple(
         replace(photo, split=DROPPED)
         if photo.split == "train" and photo.sha256 in listed
         else photo
-        for photo in made.photos
+        for photo in manifest.photos
     )
     left = {photo.label for photo in photos if photo.split == "train"}
-    for label, of_class in enumerate(made.classes):
+    for label, of_class in enumerate(manifest.classes):
         if label not in left:
             raise DataError(
                 name, f"leaves no photo of class {of_class} in train", "A higher data.drop_above"
             )
-    return replace(made, photos=photos)
+    return replace(manifest, photos=photos)

@@ -1,7 +1,7 @@
-"""What a photo's bytes are: a good photo or not, its orientation, and whether TensorFlow reads it.
+"""Checks a photo's bytes: whether they are a photo, its orientation, whether TensorFlow reads it.
 
-Imports nothing of catdog: this file travels inside the logged model, so that serving treats odd
-formats as training did.
+Imports nothing of catdog: a copy of this file is part of the logged model, so that serving treats
+rare formats as training did.
 """
 
 from __future__ import annotations
@@ -12,26 +12,32 @@ from typing import NamedTuple
 from PIL import Image, UnidentifiedImageError
 
 VERSION = 2
-"""Part of remembered verdicts' and stored features' keys: raise it when a verdict changes."""
+"""Part of the keys of stored verdicts and features; to be raised when a verdict changes."""
 
 MAX_PIXELS = 100_000_000
-"""Larger pictures are refused as bombs: decoded they take over 300 MB each."""
+"""Largest number of pixels: larger pictures are refused, as they take over 300 MB decoded."""
 
 MAX_SIDE = 65_535
-"""JPEG's own limit; TensorFlow's PNG reader gives up at a million."""
+"""Longest side in pixels: JPEG's limit; TensorFlow's PNG decoder fails at a million."""
 
 TF_READS = {
     "JPEG": {"L", "RGB"},
     "PNG": {"1", "L", "LA", "P", "RGB", "RGBA"},
     "WEBP": {"RGB"},
 }
-"""Format to the Pillow modes that TensorFlow decodes to the same bytes (a test compares them)."""
+"""By format, the Pillow modes that TensorFlow decodes to the same pixels (a test compares)."""
 
 ORIENTATION_TAG = 0x0112
 
 
 class Facts(NamedTuple):
-    """A good photo: EXIF orientation (1 to 8), its format, a PNG copy if TensorFlow needs one."""
+    """What is known about a good photo.
+
+    Attributes:
+        orientation: EXIF orientation, 1 to 8.
+        format: Pillow's format and mode, such as ``JPEG RGB``.
+        png: A copy as PNG if TensorFlow cannot read the photo, else None.
+    """
 
     orientation: int
     format: str
@@ -39,13 +45,22 @@ class Facts(NamedTuple):
 
 
 def inspect(data: bytes) -> Facts:
-    """Decode all of a photo with Pillow.
+    """Decode a photo completely with Pillow and return what is known about it.
 
     Args:
         data: The file's bytes.
 
     Raises:
-        ValueError: says in a few words why this is no usable photo.
+        ValueError: the bytes are no usable photo; the message says why in a few words.
+
+    Example:
+        >>> file = io.BytesIO()
+        >>> Image.new("RGB", (8, 8)).save(file, "JPEG")
+        >>> inspect(file.getvalue())
+        Facts(orientation=1, format='JPEG RGB', png=None)
+        >>> inspect(b"no photo")
+        Traceback (most recent call last):
+        ValueError: not an image
     """
     if not data:
         raise ValueError("empty file")
@@ -75,15 +90,15 @@ def _tf_reads(photo: Image.Image, data: bytes) -> bool:
         return False
     if photo.format == "PNG":
         # byte 24 is the bit depth; Pillow and TensorFlow round 16 bits differently
-        return data[24] != 16 and _verifies(data)
+        return data[24] != 16 and _is_complete_png(data)
     if photo.format == "JPEG":
         return data.rstrip(b"\0").endswith(b"\xff\xd9")
     return b"ANMF" not in data  # TensorFlow refuses opaque animations
 
 
-def _verifies(data: bytes) -> bool:
-    """Say whether a PNG is whole to the last checksum: Pillow shows others too, TensorFlow not."""
-    if b"\0\0\0\0IEND\xaeB`\x82" not in data:  # verify() takes the end as read
+def _is_complete_png(data: bytes) -> bool:
+    """Return whether all checksums are right: Pillow decodes other files too, TensorFlow not."""
+    if b"\0\0\0\0IEND\xaeB`\x82" not in data:  # verify() does not check the last chunk
         return False
     try:
         with Image.open(io.BytesIO(data)) as photo:
@@ -94,7 +109,7 @@ def _verifies(data: bytes) -> bool:
 
 
 def _to_png(photo: Image.Image) -> bytes:
-    if photo.mode.startswith("I"):  # 16 bits: Pillow's own convert clips instead of scaling
+    if photo.mode.startswith("I"):  # 16 bits: Pillow's convert clips them instead of scaling
         photo = photo.convert("I").point(lambda value: value * (1 / 257)).convert("L")
     png = io.BytesIO()
     photo.convert("RGB").save(png, "PNG")

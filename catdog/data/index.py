@@ -1,4 +1,4 @@
-"""From the data group's choices to a manifest: unpack or draw, find, check, split."""
+"""From the settings of the data group to a manifest: unpack or draw, find, check, split."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from catdog.settings import Data
 def prepare(
     choice: Data, cache_dir: Path, progress: Progress, threads: int | None = None
 ) -> manifest.Manifest:
-    """Index the photos that ``choice`` names.
+    """Find, check and split the photos of a data set.
 
     Args:
-        choice: The data group's settings.
-        cache_dir: Folder of the cache, for unpacked archives, verdicts and drawings.
-        progress: Hears of unpacking, drawing and checking.
-        threads: Size of the checking pool; null means all cores.
+        choice: Settings of the data group.
+        cache_dir: Folder of the cache, for unpacked archives, drawings, verdicts and PNG copies.
+        progress: Receives the progress of unpacking, drawing and checking.
+        threads: Number of threads that check photos; None means one for each core.
+
+    Returns:
+        The manifest: all good photos with label and split, and the others with the reason.
 
     Raises:
-        DataError: nothing usable was found; names the file or folder and the fix.
+        ConfigError: ``data=tfds`` without tensorflow-datasets.
+        DataError: there are no usable photos; the message names the file or folder and the fix.
     """
     root = _root(choice, cache_dir, progress)
     find = scan.find_by_name if choice.name == "kaggle" else scan.find_in_folders
@@ -36,7 +40,7 @@ def prepare(
         str(scan.converted_path(v.sha256, cache_dir)) if v.converted else path
         for path, v in zip(paths, verdicts, strict=True)
     ]
-    made = split.build(
+    built = split.build(
         root,
         found,
         verdicts,
@@ -50,14 +54,15 @@ def prepare(
         duplicates=choice.duplicates,
     )
     if choice.drop is None:
-        return made
+        return built
     listed = exclusions.read(Path(choice.drop).expanduser(), choice.drop_above)
-    made = exclusions.apply(made, listed, choice.drop)
-    progress.note(f"Left {made.dropped:,} photos of {choice.drop} out of training")
-    return made
+    reduced = exclusions.apply(built, listed, choice.drop)
+    progress.note(f"Left {reduced.dropped:,} photos of {choice.drop} out of training")
+    return reduced
 
 
 def _root(choice: Data, cache_dir: Path, progress: Progress) -> Path:
+    """Return the folder with the photos, which are drawn, exported or unpacked if need be."""
     if choice.name == "demo":
         return demo.ensure(cache_dir / "photos" / "demo", notify=progress.note)
     if choice.name == "tfds":
@@ -74,10 +79,13 @@ def _root(choice: Data, cache_dir: Path, progress: Progress) -> Path:
 
 
 def require_writable(root: Path) -> None:
-    """Refuse a cache folder that cannot be written, before any work is done.
+    """Make the cache folder, and check that it can be written before any work is done.
+
+    Args:
+        root: The folder.
 
     Raises:
-        ConfigError: names ``features.dir``.
+        ConfigError: it cannot be written; the message names ``features.dir``.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)

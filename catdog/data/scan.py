@@ -1,7 +1,7 @@
-"""Find photos and check each of them once: what it holds, and whether it can be trained on.
+"""Finds the photos of a folder and checks each of them once: is it a photo, and of what kind?
 
-Verdicts are remembered by path, size and modification time, so
-a second run over the same folder only lists it.
+Verdicts are stored in the cache by path, size and modification time, so a second run over the same
+folder only lists it.
 """
 
 from __future__ import annotations
@@ -33,10 +33,17 @@ READY_SPLITS = {
     "validation": "val",
     "test": "test",
 }
+"""Names of folders that are ready-made splits, and the split that each stands for."""
 
 
 class Found(NamedTuple):
-    """A file that should be a photo: where it is, its class, and its split if it has one."""
+    """A file that should be a photo.
+
+    Attributes:
+        path: The file.
+        label: Name of its class.
+        split: Its split where the data set has ready-made ones, else None.
+    """
 
     path: str
     label: str
@@ -45,7 +52,15 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What checking a file found; ``problem`` is empty for a good photo."""
+    """Result of checking a file.
+
+    Attributes:
+        sha256: Hash of its content, in hexadecimal; empty if it cannot be read.
+        size: Its bytes.
+        orientation: EXIF orientation, 1 to 8.
+        converted: Its format if a PNG copy was made, such as ``TIFF RGB``, else empty.
+        problem: Why it is no usable photo; empty for a good one.
+    """
 
     sha256: str
     size: int
@@ -54,15 +69,17 @@ class Verdict:
     problem: str = ""
 
 
-ENTRY_LENGTH = 1 + len(fields(Verdict))
-"""Of a remembered file: its stamp and its verdict."""
-
-
 def find_in_folders(root: Path) -> list[Found]:
-    """List the files of class folders, or of train/val/test with class folders inside.
+    """List the files in class folders, or in train, val and test with class folders inside.
+
+    Args:
+        root: The folder; one that only contains another folder stands for that one.
+
+    Returns:
+        All files, whether they are photos or not, in the order of their paths.
 
     Raises:
-        DataError: the folder is missing, holds no class folders, or mixes them with splits.
+        DataError: the folder is missing, has no class folders, or mixes them with splits.
     """
     folders = _subfolders(root)
     while len(folders) == 1 and _subfolders(folders[0]):
@@ -90,10 +107,13 @@ def find_in_folders(root: Path) -> list[Found]:
 
 
 def find_by_name(root: Path) -> list[Found]:
-    """List files named ``<class>.<number>.jpg``, as Kaggle's dogs-vs-cats has them.
+    """List the files named ``<class>.<number>.jpg``, as in Kaggle's dogs-vs-cats.
+
+    Args:
+        root: The folder; its subfolders are searched too.
 
     Raises:
-        DataError: the folder is missing or holds no such file.
+        DataError: the folder is missing or has no such file.
     """
     _subfolders(root)
     pattern = re.compile(r"([^.]+)\.\d+\.\w+$")
@@ -124,13 +144,14 @@ def _files(root: Path) -> list[str]:
 def check_all(
     paths: Iterable[str], cache_dir: Path, progress: Progress, threads: int | None = None
 ) -> list[Verdict]:
-    """Check files in a thread pool, or recall what an earlier check found.
+    """Check files in a thread pool, or read the stored verdict of those that did not change.
 
     Args:
         paths: Files, all below one folder.
-        cache_dir: Folder of the cache; verdicts go to ``index/`` below it.
-        progress: Hears of the files that had to be opened.
-        threads: Size of the pool; null means all cores.
+        cache_dir: Folder of the cache; verdicts go to ``index`` in it, PNG copies to
+            ``converted``.
+        progress: Receives the progress of checking, for files without a stored verdict.
+        threads: Number of threads; None means one for each core.
 
     Returns:
         One verdict per path, in order.
@@ -138,35 +159,46 @@ def check_all(
     paths = list(paths)
     root = os.path.commonpath(paths) if paths else ""
     name = hashlib.sha256(root.encode()).hexdigest()[:16]
-    memory = cache_dir / "index" / f"{name}-{formats.VERSION}.json"
-    known = _recall(memory)
+    file = cache_dir / "index" / f"{name}-{formats.VERSION}.json"
+    known = _stored(file)
     stamps = [_stamp(path) for path in paths]
     todo = [i for i, path in enumerate(paths) if known.get(path, ("",))[0] != stamps[i]]
     if todo:
         with (
-            warnings.catch_warnings(),  # not in the threads: they would leave each other's filters
+            warnings.catch_warnings(),  # not in the threads, which share the filters
             progress.track("Checking photos", len(todo)) as advance,
             ThreadPoolExecutor(threads or os.cpu_count()) as pool,
         ):
-            warnings.simplefilter("ignore")  # metadata that is only odd does not make a photo bad
+            warnings.simplefilter("ignore")  # unusual metadata does not make a photo bad
             verdicts = pool.map(lambda i: check(paths[i], cache_dir), todo)
             for i, verdict in zip(todo, verdicts, strict=True):
                 known[paths[i]] = [stamps[i], *astuple(verdict)]
                 advance(1)
-        _remember(memory, known)
+        write_atomically(file, json.dumps(known).encode())
     found = [Verdict(*known[path][1:]) for path in paths]
     use_locks.hold(converted_path("", cache_dir).parent)
     return [
-        v if _still_there(v, cache_dir) else check(p, cache_dir)
+        v if _has_copy(v, cache_dir) else check(p, cache_dir)
         for p, v in zip(paths, found, strict=True)
     ]
 
 
-def _still_there(verdict: Verdict, cache_dir: Path) -> bool:
-    return not verdict.converted or converted_path(verdict.sha256, cache_dir).exists()
+ENTRY_LENGTH = 1 + len(fields(Verdict))
+"""Length of a stored entry: the file's stamp, then its verdict."""
+
+
+def _stored(file: Path) -> dict[str, list]:
+    try:
+        known = json.loads(file.read_text())
+        with suppress(OSError):  # another user's file; its time says when it was last used
+            os.utime(file)
+        return {path: entry for path, entry in known.items() if len(entry) == ENTRY_LENGTH}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}  # lost or damaged: everything is checked again
 
 
 def _stamp(path: str) -> str:
+    """Return what tells whether a file has changed: its size and time of modification."""
     try:
         status = os.stat(path)
     except OSError:
@@ -174,32 +206,32 @@ def _stamp(path: str) -> str:
     return f"{status.st_size}:{status.st_mtime_ns}"
 
 
-def _recall(memory: Path) -> dict[str, list]:
-    try:
-        known = json.loads(memory.read_text())
-        with suppress(OSError):  # not ours; the time says when it was last used
-            os.utime(memory)
-        return {path: entry for path, entry in known.items() if len(entry) == ENTRY_LENGTH}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}  # lost or damaged: everything is checked again
-
-
-def _remember(memory: Path, known: dict[str, list]) -> None:
-    write_atomically(memory, json.dumps(known).encode())
+def _has_copy(verdict: Verdict, cache_dir: Path) -> bool:
+    return not verdict.converted or converted_path(verdict.sha256, cache_dir).exists()
 
 
 def converted_path(sha256: str, cache_dir: Path) -> Path:
-    """Return where the PNG copy of a photo that TensorFlow cannot read is kept."""
+    """Return the path of the PNG copy of a photo that TensorFlow cannot read.
+
+    Example:
+        >>> converted_path("0a1b", Path("cache")).as_posix()
+        'cache/converted/0a1b.png'
+    """
     return cache_dir / "converted" / f"{sha256}.png"
 
 
 def check(path: str, cache_dir: Path) -> Verdict:
-    """Open one file, decode all of it, and say what it is.
+    """Decode one file completely and return the verdict.
 
-    A photo that TensorFlow decodes unlike Pillow (TIFF, 16-bit PNG, ...) is converted to PNG.
+    A photo that TensorFlow decodes differently from Pillow (TIFF, 16-bit PNG, ...) is converted to
+    PNG.
+
+    Args:
+        path: The file.
+        cache_dir: Folder of the cache, for the PNG copy.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # to read a pipe would wait for ever
+        if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would never end
             return Verdict("", 0, problem="unreadable: not a regular file")
         data = Path(path).read_bytes()
     except OSError as error:

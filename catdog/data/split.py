@@ -1,4 +1,10 @@
-"""Which photo is in which split: by a hash of its content, stratified."""
+"""Assigns each photo to a split, by a hash of its content.
+
+A photo's split follows from its content and ``split_seed`` alone: its hash is a point on [0, 1),
+and the fractions divide that interval. So photos that are added later move no other photo,
+byte-identical photos are in the same split, and a folder may be moved or its files renamed. In
+return a class has its fraction in a split only up to chance (a binomial draw).
+"""
 
 from __future__ import annotations
 
@@ -14,13 +20,32 @@ from catdog.errors import DataError
 
 
 def position(sha256: str, seed: int) -> float:
-    """Return a photo's point on [0, 1), uniform over contents and independent over seeds."""
+    """Return a photo's point on [0, 1), uniform over photos and independent between seeds.
+
+    Args:
+        sha256: Hash of its content.
+        seed: ``data.split_seed``.
+
+    Example:
+        >>> round(position("0a1b", seed=0), 4), round(position("0a1b", seed=1), 4)
+        (0.4291, 0.3353)
+    """
     digest = hashlib.blake2b(f"{seed}:{sha256}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
 def split_of(point: float, val_fraction: float, test_fraction: float) -> str:
-    """Cut [0, 1): test first, then val, the rest is train."""
+    """Return the split of a point on [0, 1): first test, then val, the rest is train.
+
+    Args:
+        point: In [0, 1), from ``position``.
+        val_fraction: Fraction for validation, in (0, 1).
+        test_fraction: Fraction for the test, in (0, 1).
+
+    Example:
+        >>> [split_of(point, 0.1, 0.2) for point in (0.15, 0.25, 0.35)]
+        ['test', 'val', 'train']
+    """
     if point < test_fraction:
         return "test"
     return "val" if point < test_fraction + val_fraction else "train"
@@ -40,24 +65,27 @@ def build(
     on_bad_image: str = "skip",
     duplicates: str = "group",
 ) -> Manifest:
-    """Split the good photos and list the others.
+    """Build the manifest: split the good photos and list the others.
 
     Args:
         root: Folder that the manifest's paths are relative to.
-        found: Files with their class and, for ready-made splits, their split.
-        verdicts: What checking each of them found.
-        sources: The file that TensorFlow reads for each of them.
-        val_fraction: Share of each class for validation, in (0, 1).
-        test_fraction: Share of each class for the test, in (0, 1).
+        found: n files with their class and, for ready-made splits, their split.
+        verdicts: n results of checking them.
+        sources: n files that TensorFlow reads for them.
+        val_fraction: Fraction of each class for validation, in (0, 1).
+        test_fraction: Fraction of each class for the test, in (0, 1).
         split_seed: Another seed gives another split.
-        limit: Photos per class to keep; null keeps all.
-        classes: Class names in order; null takes those found, sorted.
+        limit: Largest number of photos per class, at least 3; None keeps all.
+        classes: Names of the classes, in the order of the labels; None takes all, sorted.
         on_bad_image: ``skip`` lists bad photos, ``raise`` stops at the first.
-        duplicates: ``group`` keeps byte-identical photos on one side, ``raise`` refuses them.
+        duplicates: ``group`` keeps byte-identical photos in one split, ``raise`` refuses them.
+
+    Returns:
+        The manifest. Files of other classes than ``classes`` are not in it.
 
     Raises:
-        DataError: fewer than two classes, a class with under 3 good photos, or what
-            ``on_bad_image`` and ``duplicates`` refuse.
+        DataError: there are fewer than two classes, or a class has fewer than 3 good photos, or
+            ``on_bad_image`` or ``duplicates`` refuses a photo.
     """
     names = _classes(root, found, classes)
     skipped: list[tuple[str, str]] = []
@@ -77,8 +105,8 @@ def build(
                   verdict.orientation, verdict.converted)
         )  # fmt: skip
     photos.sort(key=lambda photo: (photo.sha256, photo.path))
-    photos = _settle_duplicates(root, photos, duplicates, skipped)
-    photos = _keep(photos, limit, split_seed)
+    photos = _without_conflicts(root, photos, duplicates, skipped)
+    photos = _limited(photos, limit, split_seed)
     _require_enough(root, names, photos, skipped)
     photos = _assign(photos, val_fraction, test_fraction, split_seed)
     _require_train(root, names, photos)
@@ -101,10 +129,10 @@ def _classes(root: Path, found: Sequence[Found], wanted: Sequence[str] | None) -
     return list(wanted or there)
 
 
-def _settle_duplicates(
+def _without_conflicts(
     root: Path, photos: list[Photo], policy: str, skipped: list[tuple[str, str]]
 ) -> list[Photo]:
-    """Drop photos with two labels, and copies in train or val of a ready-made later split."""
+    """Skip photos with two labels, and copies in train of val photos, in either of test photos."""
     groups: dict[str, list[Photo]] = {}
     for photo in photos:
         groups.setdefault(photo.sha256, []).append(photo)
@@ -126,13 +154,13 @@ def _settle_duplicates(
     return kept
 
 
-def _keep(photos: list[Photo], limit: int | None, seed: int) -> list[Photo]:
+def _limited(photos: list[Photo], limit: int | None, seed: int) -> list[Photo]:
     if limit is None:
         return photos
     kept: list[Photo] = []
     for label in {photo.label for photo in photos}:
         own = {photo.sha256: photo for photo in photos if photo.label == label}  # no copies
-        # another hash than the split's, or a small limit would keep test photos only
+        # not the hash of the split: a small limit would keep test photos only
         kept += sorted(own.values(), key=lambda p: position(f"limit {p.sha256}", seed))[:limit]
     return sorted(kept, key=lambda photo: (photo.sha256, photo.path))
 
@@ -152,21 +180,11 @@ def _require_enough(
             )
 
 
-def _require_train(root: Path, names: list[str], photos: list[Photo]) -> None:
-    for label, name in enumerate(names):
-        if not any(photo.label == label and photo.split == "train" for photo in photos):
-            raise DataError(
-                root,
-                f"class {name} has no photo in train",
-                "Put some there, or leave the class out with data.classes",
-            )
-
-
 def _assign(
     photos: list[Photo], val_fraction: float, test_fraction: float, seed: int
 ) -> list[Photo]:
     ready = {photo.split for photo in photos} - {""}
-    # of ready-made folders only the missing splits are drawn, out of train
+    # where splits are ready-made, only the missing ones are drawn, from train
     test_fraction = 0.0 if "test" in ready else test_fraction
     val_fraction = 0.0 if "val" in ready else val_fraction
     points = {photo.sha256: position(photo.sha256, seed) for photo in photos}
@@ -185,7 +203,7 @@ def _assign(
 def _fill_empty_splits(
     photos: list[Photo], label: int, points: dict[str, float], donors: list[str]
 ) -> None:
-    """Give a split that chance left without a photo of a small class the nearest one."""
+    """Move the nearest photo of a small class into a split that by chance has none of it."""
     for wanted in SPLITS:
         own = [i for i, photo in enumerate(photos) if photo.label == label]
         if any(photos[i].split == wanted for i in own):
@@ -203,3 +221,13 @@ def _fill_empty_splits(
         for i in own:
             if photos[i].sha256 == chosen:
                 photos[i] = replace(photos[i], split=wanted)
+
+
+def _require_train(root: Path, names: list[str], photos: list[Photo]) -> None:
+    for label, name in enumerate(names):
+        if not any(photo.label == label and photo.split == "train" for photo in photos):
+            raise DataError(
+                root,
+                f"class {name} has no photo in train",
+                "Put some there, or leave the class out with data.classes",
+            )

@@ -1,4 +1,4 @@
-"""Data sets of tensorflow-datasets (an extra), exported once as plain class folders."""
+"""The data set ``cats_vs_dogs`` of tensorflow-datasets (an extra), exported as class folders."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ NAME = "cats_vs_dogs"
 
 
 def export_cats_vs_dogs(data_dir: str | None, cache_dir: Path, progress: Progress) -> Path:
-    """Write the photos of ``cats_vs_dogs``, byte for byte as TFDS has them, into class folders.
+    """Export the photos of ``cats_vs_dogs`` once, with the bytes that TFDS stores.
 
     Args:
-        data_dir: TFDS' data_dir; null is its default. Downloads what is not there.
-        cache_dir: Folder of the cache.
-        progress: Hears of the export.
+        data_dir: TFDS' folder of data sets, None for its default; the data set is downloaded into
+            it if it is missing.
+        cache_dir: Folder of the cache; photos go to ``photos/<data set and version>`` in it.
+        progress: Receives the progress of the export.
+
+    Returns:
+        The folder with the folders ``cat`` and ``dog``.
 
     Raises:
         ConfigError: tensorflow-datasets is not installed.
-        DataError: the data set can be neither found nor downloaded.
+        DataError: the data set is missing and cannot be downloaded.
     """
     runtime.load_tensorflow()
     try:

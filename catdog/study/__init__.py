@@ -1,7 +1,8 @@
 """A search and its results.
 
-``catalog`` knows the files of sweeps/. Sweep callbacks: ``preflight``, ``first_point``,
-``parent_run``. ``trial_run`` is a run as a trial; ``trials`` are plain data, ``winner`` and
-``results`` what comes of them, ``note`` their description. ``pilot`` times a search beforehand,
-``retrain`` repeats its best trials on several seeds.
+``catalog`` reads the files of sweeps/. The sweeper calls ``preflight``, ``first_point`` and
+``parent_run``; ``trial_run`` is what a run does as a trial. ``trials`` has trials as plain data,
+``winner`` the best of them, ``results`` logs both, and ``note`` describes a study in MLflow.
+``forecast`` says what a search would do and, by a ``pilot`` of it, how long it takes; ``retrain``
+trains its best trials again on several seeds.
 """

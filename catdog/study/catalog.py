@@ -1,4 +1,4 @@
-"""The searches in sweeps/: what the head of each file says of it."""
+"""The searches in sweeps/, as the comments at the top of each file describe them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HEADINGS = ("question", "budget", "found")
+"""Words that start a comment at the top of a search's file."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """What the head of a search's file says of it."""
+    """A search and its description.
+
+    Attributes:
+        name: Name of its file, without ``.yaml``.
+        question: What the search is to find out.
+        budget: What it costs.
+        found: What it has found; empty if it has not run yet.
+    """
 
     name: str
     question: str
@@ -20,13 +28,22 @@ class Search:
     found: str
 
 
-def known(folder: Path) -> list[Search]:
-    """Read every search in a folder, by name."""
+def searches(folder: Path) -> list[Search]:
+    """Return the searches in a folder, in the order of their names."""
     return [_read(path) for path in sorted(folder.glob("*.yaml"))]
 
 
-def unknown(name: str, names: list[str]) -> str:
-    """Say that there is no such search, and which one was probably meant."""
+def unknown_message(name: str, names: list[str]) -> str:
+    """Return the message for the name of a search that does not exist.
+
+    Args:
+        name: What was given as the name of a search.
+        names: Names of all searches.
+
+    Example:
+        >>> unknown_message("lr_droput", ["heads", "lr_dropout"])
+        "there is no search 'lr_droput'; did you mean lr_dropout? There are: heads, lr_dropout"
+    """
     if "=" in name or name.startswith("-"):
         return f"the name of a search comes first, before {name}: one of {', '.join(names)}"
     near = difflib.get_close_matches(name, names, 1)
@@ -36,7 +53,7 @@ def unknown(name: str, names: list[str]) -> str:
 
 def _read(path: Path) -> Search:
     text = path.read_text(encoding="utf-8")
-    said, heading = dict.fromkeys(HEADINGS, ""), ""
+    texts, heading = dict.fromkeys(HEADINGS, ""), ""
     for line in text.splitlines():
         if not line.startswith("#"):
             break
@@ -45,5 +62,5 @@ def _read(path: Path) -> Search:
         if start:
             heading, words = start.group(1), words[start.end() :]
         if heading:
-            said[heading] = f"{said[heading]} {words}".strip()
-    return Search(path.stem, **said)
+            texts[heading] = f"{texts[heading]} {words}".strip()
+    return Search(path.stem, **texts)

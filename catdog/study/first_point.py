@@ -1,4 +1,4 @@
-"""A search that starts from the LR range test: its suggestion is the first trial."""
+"""A sweep callback that makes the LR range test's suggestion the first trial of a search."""
 
 from __future__ import annotations
 
@@ -18,32 +18,43 @@ from optuna_workers import StudyInfo, SweepCallback
 from catdog.cli import hydra_app
 from catdog.errors import ConfigError
 
-ANSWER = "CATDOG_SUGGEST_FILE"
-"""Environment variable that names a file for the suggestions, instead of printing them."""
+SUGGESTIONS_FILE = "CATDOG_SUGGEST_FILE"
+"""Environment variable; ``catdog.suggest`` writes its suggestions to the file that it names."""
 
-WHICH = ("valley", "steep", "minimum")
+SUGGESTIONS = ("valley", "steep", "minimum")
 
 RATE, DROPOUT = "optimizer.lr", "head.dropout"
 
 
 class StartFromRangeTest(SweepCallback):
-    """Tries the LR range test's suggestion first.
+    """Makes a suggestion of the LR range test the first trial.
 
-    The test runs in a process of its own, once per study; it also extracts the features.
+    The test runs in a process of its own, once per study. It also extracts the features.
 
     Args:
         which: ``valley``, ``steep`` or ``minimum``.
+
+    Raises:
+        ConfigError: ``which`` is none of these.
     """
 
     def __init__(self, which: str = "valley") -> None:
-        if which not in WHICH:
+        if which not in SUGGESTIONS:
             raise ConfigError(
-                "hydra.sweeper.callbacks.suggestion.which", which, f"expected {', '.join(WHICH)}"
-            )
+                "hydra.sweeper.callbacks.suggestion.which", which,
+                f"expected {', '.join(SUGGESTIONS)}",
+            )  # fmt: skip
         self._which = which
 
     def on_study_start(self, study: StudyInfo) -> dict[str, str] | None:
-        """Enqueue the suggested rate, with the configured dropout where that is swept too."""
+        """Enqueue the suggested learning rate, with the configured dropout if that is swept too.
+
+        Args:
+            study: The study that starts.
+
+        Returns:
+            ``enqueue`` and a JSON list with one point; None without a suggestion.
+        """
         from catdog.cli import console
 
         point: dict[str, float] = {}
@@ -51,12 +62,12 @@ class StartFromRangeTest(SweepCallback):
         if (study.parameters.get(RATE) or {}).get("kind") != "float":
             say(f"{RATE} is not searched in an interval: no LR range test")
             return None
-        answer = _ask(study)
-        rate = answer.get("suggestions", {}).get(self._which, math.nan)
+        result = _run_range_test(study)
+        rate = result.get("suggestions", {}).get(self._which, math.nan)
         if math.isnan(rate):
             say("The LR range test has no suggestion: the search starts without one")
             return None
-        for key, value in ((RATE, rate), (DROPOUT, answer[DROPOUT])):
+        for key, value in ((RATE, rate), (DROPOUT, result[DROPOUT])):
             space = study.parameters.get(key) or {}
             if space.get("kind") == "float" and isinstance(value, (int, float)):
                 point[key] = _nearest(value, space)
@@ -64,33 +75,23 @@ class StartFromRangeTest(SweepCallback):
         return {"enqueue": json.dumps([point])}
 
 
-def _nearest(value: float, space: Mapping[str, Any]) -> float:
-    """Return the swept value that is nearest: inside, and on a step of a range."""
-    low, step = space["low"], abs(space["step"] or 0)
-    inside = min(max(value, low), space["high"])
-    return low + round((inside - low) / step) * step if step else inside
-
-
-def _shown(point: dict[str, float]) -> str:
-    return " ".join(f"{key}={value:.3g}" for key, value in point.items())
-
-
-def _ask(study: StudyInfo) -> dict[str, Any]:
-    """Run the test on the study's fixed settings; return nothing if it fails."""
+def _run_range_test(study: StudyInfo) -> dict[str, Any]:
+    """Return the suggestions for the study's fixed settings; empty if the test fails."""
     env = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR" or hydra_app.VERBOSE}
     cwd = str(study.config.hydra.runtime.cwd)
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "answer.json"
+        file = Path(folder) / "suggestions.json"
         subprocess.run(
-            [sys.executable, "-m", "catdog.suggest", *_words(study)],
-            env={**env, ANSWER: str(place)},
+            [sys.executable, "-m", "catdog.suggest", *_arguments(study)],
+            env={**env, SUGGESTIONS_FILE: str(file)},
             cwd=cwd,
             stdin=subprocess.DEVNULL,
         )
-        return json.loads(place.read_text()) if place.exists() else {}
+        return json.loads(file.read_text()) if file.exists() else {}
 
 
-def _words(study: StudyInfo) -> list[str]:
+def _arguments(study: StudyInfo) -> list[str]:
+    """Return the arguments that give ``catdog.suggest`` the study's fixed settings."""
     job = study.config.hydra
     words = ["--config-name", str(job.job.config_name)]
     for source in job.runtime.config_sources:
@@ -99,3 +100,14 @@ def _words(study: StudyInfo) -> list[str]:
     given = OmegaConf.to_container(job.overrides.hydra, resolve=False)
     words += [word for word in given if str(word).startswith("hydra.searchpath")]  # type: ignore
     return [*words, *study.overrides, "hydra.mode=RUN", f"hydra.run.dir='{study.directory}/test'"]
+
+
+def _nearest(value: float, space: Mapping[str, Any]) -> float:
+    """Return the nearest value of a search space: within its bounds, and on one of its steps."""
+    low, step = space["low"], abs(space["step"] or 0)
+    inside = min(max(value, low), space["high"])
+    return low + round((inside - low) / step) * step if step else inside
+
+
+def _shown(point: dict[str, float]) -> str:
+    return " ".join(f"{key}={value:.3g}" for key, value in point.items())

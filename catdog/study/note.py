@@ -1,4 +1,4 @@
-"""A study's description in MLflow: question, space, data, result, commands; Markdown."""
+"""A study's description in MLflow, in Markdown: question, data, result, space, commands."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def write(info: StudyInfo, command: str, winners: Sequence[Winner] = (), metric:
 
     Args:
         info: The study.
-        command: What starts it, or goes on with it.
-        winners: Its best trials, none before one is complete.
-        metric: What the first objective is called.
+        command: The command that starts or continues it.
+        winners: Its best trials; empty before one is complete.
+        metric: Name of the first objective.
     """
     lines = [f"**Question**: {_question(info)}\n"] if _question(info) else []
     fixed = f", with {_code(' '.join(info.overrides))}" if info.overrides else ""
     lines += [f"**Data**: {info.config.data.name}{fixed}\n"]
-    # before the table: MLflow folds a description after a few lines
+    # above the table, since MLflow shows only the first lines of a description
     lines += [f"**Result**: {_result(info, winners, metric)}\n", "| swept | over |", "|---|---|"]
     lines += [f"| {_code(name)} | {_code(text)} |" for name, text in info.space.items()]
     lines += ["", "Run it again, or go on with it:\n", f"    {command}\n"]
@@ -38,10 +38,10 @@ def write(info: StudyInfo, command: str, winners: Sequence[Winner] = (), metric:
 
 
 def _question(info: StudyInfo) -> str:
-    """Return what the search's file asks, if the study comes from one of sweeps/."""
+    """Return the question of the search, or nothing for a study without a file in sweeps/."""
     name = str(info.config.hydra.job.config_name)
-    asked = {search.name: search.question for search in catalog.known(paths.sweeps())}
-    return asked.get(name, "")
+    questions = {search.name: search.question for search in catalog.searches(paths.sweeps())}
+    return questions.get(name, "")
 
 
 def _result(info: StudyInfo, winners: Sequence[Winner], metric: str) -> str:

@@ -1,4 +1,4 @@
-"""A study's run in MLflow: the parent of its trials' runs, with pictures and winner."""
+"""A sweep callback that logs a study's run: the parent of its trials' runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 from optuna_workers import StudyInfo, SweepCallback, TrialInfo
 
-from catdog.cli.overrides import typed
+from catdog.cli.overrides import typed_command
 from catdog.core import paths
 from catdog.errors import ConfigError
 from catdog.study import note
@@ -18,15 +18,15 @@ from catdog.tracking import names, owners
 
 if TYPE_CHECKING:
     from catdog.tracking import Tracker
+    from catdog.tracking.past_run import StoredRun
     from catdog.tracking.run import Run
-    from catdog.tracking.store import Known
 
 
 class StudyRun(SweepCallback):
-    """Keeps one run of kind ``sweep`` per study, whichever machines work on it.
+    """Logs one run of kind ``sweep`` per study, however many machines work on the study.
 
-    It stays RUNNING while any command works on the study; each command that does so has an owner
-    tag on it. Trials find it by ``study.SHARED_PARENT`` and log to runs of their own.
+    The run is RUNNING while any command works on the study; each such command sets an owner tag on
+    it. Trials receive its id as ``names.SHARED_PARENT`` and log to runs of their own.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,11 @@ class StudyRun(SweepCallback):
         self._lock = threading.Lock()  # trials of several workers end at the same time
 
     def on_study_start(self, info: StudyInfo) -> dict[str, str]:
-        """Create the parent, unless a command that died here has done so."""
+        """Create the run, unless an earlier command that was killed has created it.
+
+        Returns:
+            ``names.SHARED_PARENT`` and the run's id, for callbacks and trials.
+        """
         tracker = self._store(info)
         found = tracker.find({names.KIND: "sweep", names.STUDY_ID: info.identity})
         if found:
@@ -47,10 +51,10 @@ class StudyRun(SweepCallback):
         return {names.SHARED_PARENT: run.run_id}
 
     def on_session_start(self, info: StudyInfo) -> None:
-        """Make this command one of the parent's owners.
+        """Make this command an owner of the run, and drop owners that are dead.
 
         Raises:
-            ConfigError: the parent is not in this store any more.
+            ConfigError: the run is not in this MLflow store any more.
         """
         tracker, parent = self._store(info), self._parent(info)
         dead = parent.tags.keys() - owners.living(parent.tags).keys()
@@ -61,23 +65,23 @@ class StudyRun(SweepCallback):
             run.resume()
 
     def on_trial_end(self, info: StudyInfo, trial: TrialInfo) -> None:
-        """Bring the parent up to date; end the run of a trial that could not do so itself."""
+        """Log the study's progress; end the run of a failed trial if its process did not."""
         with self._lock:
             if trial.state == "FAIL":
-                self._bury(info, trial)
+                self._end_run_of(info, trial)
             self._log_progress(info)
 
     def on_study_end(self, info: StudyInfo) -> None:
-        """Log the winner and the pictures, and end the parent if nobody else works on it."""
+        """Log winner and plots; end the run unless another command works on the study."""
         tracker, parent = self._store(info), self._parent(info)
         run = tracker.open(parent.run_id)
         try:
             self._log_progress(info)
             Result(tracker, run, info).log()
         finally:
-            mine = {owners.OWNER, owners.session()}
-            others = owners.living({k: v for k, v in parent.tags.items() if k not in mine})
-            run.drop_tags([owners.session()])
+            own = {owners.OWNER, owners.session_tag()}
+            others = owners.living({k: v for k, v in parent.tags.items() if k not in own})
+            run.drop_tags([owners.session_tag()])
             if info.finished or not others:
                 run.end(_status(info))
 
@@ -91,15 +95,16 @@ class StudyRun(SweepCallback):
             )
         return self._tracker
 
-    def _parent(self, info: StudyInfo) -> Known:
+    def _parent(self, info: StudyInfo) -> StoredRun:
         tracker, run_id = self._store(info), info.shared[names.SHARED_PARENT]
-        parent = tracker.know(run_id)
+        parent = tracker.get(run_id)
         if parent is None or parent.deleted:
-            gone = "was deleted" if parent else "is not there"
+            state = "was deleted" if parent else "is not there"
             raise ConfigError(
                 "tracking.uri", tracker.shown_uri,
-                f"the MLflow run {run_id} of study {info.name} {gone}",
-                "the store that the study was begun with, or another hydra.sweeper.study_name",
+                f"the MLflow run {run_id} of study {info.name} {state}",
+                "the MLflow store that the study started with, or another "
+                "hydra.sweeper.study_name",
             )  # fmt: skip
         return parent
 
@@ -109,8 +114,11 @@ class StudyRun(SweepCallback):
         run.metrics(progress(trials, info.directions), len(trials))
         run.flush()
 
-    def _bury(self, info: StudyInfo, trial: TrialInfo) -> None:
-        """Give a failed trial an ended run: its process may have died before, or during it."""
+    def _end_run_of(self, info: StudyInfo, trial: TrialInfo) -> None:
+        """Make sure that a failed trial has a run and that it is ended.
+
+        The trial's process may have died before it created its run, or during the run.
+        """
         tracker = self._store(info)
         tags = names.child_tags(info.shared, info.name, trial.number)
         known = tracker.find({k: v for k, v in tags.items() if k != names.STATE})
@@ -131,7 +139,7 @@ def _end_lost(run: Run, trial: TrialInfo) -> None:
 
 
 def _owner() -> dict[str, str]:
-    return {owners.OWNER: owners.mine(), owners.session(): owners.mine()}
+    return {owners.OWNER: owners.this_process(), owners.session_tag(): owners.this_process()}
 
 
 def _tags(info: StudyInfo) -> dict[str, str]:
@@ -139,9 +147,9 @@ def _tags(info: StudyInfo) -> dict[str, str]:
 
     return {
         names.KIND: "sweep",
-        names.COMMAND: typed(),
+        names.COMMAND: typed_command(),
         **names.commit_tags(commit(paths.root())),
-        names.NOTE: note.write(info, typed()),
+        names.NOTE: note.write(info, typed_command()),
         names.SOURCE_NAME: "catdog.train",
         names.HYDRA_DIR: str(info.directory),
         names.STUDY: info.name,
@@ -162,7 +170,7 @@ def _params(info: StudyInfo) -> dict[str, Any]:
 
 
 def _status(info: StudyInfo) -> str:
-    """Return FINISHED, FAILED (too many trials did) or KILLED (slots are left: it can go on)."""
+    """Return FINISHED, FAILED (too many trials failed) or KILLED (it can be continued)."""
     states = [trial.state for trial in info.trials()]
     allowed = info.config.hydra.sweeper.max_failure_rate * info.n_trials
     if states.count("FAIL") > allowed or (states and set(states) == {"FAIL"}):

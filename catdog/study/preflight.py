@@ -1,4 +1,4 @@
-"""What a sweep checks before its first trial: settings, photos, weights."""
+"""A sweep callback that checks settings, photos and weights before the first trial."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from catdog.errors import CatdogError, listed
 
 
 class Preflight(SweepCallback):
-    """Refuses in one message what every trial would fail by, and indexes the photos once.
+    """Refuses a sweep whose every trial would fail, in one message; indexes the photos once.
 
-    It is to stand before the callbacks that write anything.
+    It has to be listed before the callbacks that write anything.
     """
 
     def __init__(self) -> None:
         self._passed = False
 
     def on_study_start(self, study: StudyInfo) -> None:
-        """Check before other callbacks make something of the study."""
+        """Check before other callbacks write anything."""
         self._check(study)
 
     def on_session_start(self, study: StudyInfo) -> None:
-        """Check on every machine that joins: photos and weights lie on each."""
+        """Check on every machine that works on the study; each needs the photos and weights."""
         self._check(study)
 
     def _check(self, study: StudyInfo) -> None:
@@ -32,14 +32,14 @@ class Preflight(SweepCallback):
 
         if self._passed:
             return
-        gc.enable()  # off while Hydra composes; a sweep's parent lives for hours
+        gc.enable()  # Hydra composed without it; the process of a sweep runs for hours
         _require_named(study)
         inputs.photos_and_weights(hydra_app.settings_of(study.config), console.Console())
         self._passed = True
 
 
 def _require_named(study: StudyInfo) -> None:
-    """Refuse what a search's file sets where no trial's command, and no repeat, would have it."""
+    """Refuse values in a search's file that the commands of its trials would not contain."""
     if keys := overrides.unnamed(study.config):
         raise CatdogError(
             f"{study.config.hydra.job.config_name}.yaml: sets {listed(keys)} where no trial's "

@@ -1,4 +1,4 @@
-"""What a study has found: its winner, its pictures, and learning rate against result."""
+"""Logs what a study has found: its trials, its best trial, its plots and its description."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna_workers import StudyInfo
 
-from catdog.cli.overrides import absolute, typed
+from catdog.cli.overrides import absolute, typed_command
 from catdog.plots.scatter import Point
 from catdog.study import note, winner
 from catdog.study.trials import Trial, best, state_of, write_csv
@@ -23,20 +23,20 @@ RATE = "optimizer.lr"
 
 
 def points(trials: Iterable[Trial], winners: Iterable[int]) -> list[Point]:
-    """Return where each trial that has ended lies between learning rate and objective.
+    """Return learning rate and objective of each trial that has ended, to plot them.
 
     Args:
-        trials: Those without a learning rate are left out.
-        winners: Numbers of the best ones.
+        trials: Trials of the study; those without a learning rate are left out.
+        winners: Numbers of the best trials.
     """
-    won = set(winners)
+    best_numbers = set(winners)
     return [
         Point(
             number=trial.number,
             lr=lr,
             value=_last_value(trial),
             state=state_of(trial),
-            best=trial.number in won,
+            best=trial.number in best_numbers,
             params=dict(trial.params),
         )
         for trial in trials
@@ -53,7 +53,7 @@ def _rate(trial: Trial) -> float | None:
 
 
 def _last_value(trial: Any) -> float | None:
-    """Return the objective, or of a pruned trial what it reported last."""
+    """Return the objective; of a pruned trial the value that it reported last."""
     if trial.values:
         return float(trial.values[0])
     reported = getattr(trial, "intermediate_values", {})
@@ -61,7 +61,13 @@ def _last_value(trial: Any) -> float | None:
 
 
 class Result:
-    """What a study has found so far, for its run."""
+    """What a study has found so far.
+
+    Args:
+        tracker: The MLflow store.
+        run: The study's run, to which the results are logged.
+        info: The study.
+    """
 
     def __init__(self, tracker: Tracker, run: Run, info: StudyInfo) -> None:
         from catdog.plots import study
@@ -74,7 +80,7 @@ class Result:
         self._metrics += [f"value {i}" for i in range(2, len(info.directions) + 1)]
 
     def log(self) -> None:
-        """Log table, pictures, winner and description."""
+        """Log the table of trials, the plots, the winner with its model, and the description."""
         winners = [self._winner(trial) for trial in self._winners]
         with self._run.folder("sweep") as place:
             write_csv(place / "trials.csv", self._trials, self._info.directions)
@@ -84,7 +90,7 @@ class Result:
         if len(winners) == 1:
             self._run.tags(_winner_tags(winners[0]))
             self._log_model(winners[0].run_id)
-        text = note.write(self._info, typed(), winners, self._metrics[0])
+        text = note.write(self._info, typed_command(), winners, self._metrics[0])
         self._run.tags({names.NOTE: text})
 
     def _draw(self, place: Path) -> None:
@@ -106,8 +112,8 @@ class Result:
     def _winner(self, trial: Any) -> winner.Winner:
         from catdog.core.provenance import Provenance
 
-        twin = trial.user_attrs.get("duplicate_of")
-        ran = trial if twin is None else self._trials[twin]
+        original = trial.user_attrs.get("duplicate_of")
+        ran = trial if original is None else self._trials[original]
         overrides = [absolute(one) for one in ran.user_attrs.get("overrides", [])]
         return winner.Winner(
             trial=ran.number,
@@ -122,7 +128,7 @@ class Result:
         """Log the winner's MLflow model, which trials leave out."""
         from catdog.tracking import logged_model
 
-        known = self._tracker.know(run_id) if run_id else None
+        known = self._tracker.get(run_id) if run_id else None
         wanted = self._info.config.tracking.log_model == "auto"
         if wanted and known and not known.has_model and not known.deleted:
             classes = known.profile["classes"]

@@ -1,7 +1,7 @@
-"""A study's best trials again, on several seeds: which one is best in the mean?
+"""Trains a study's best trials again on several seeds, and chooses the settings by the mean.
 
-A trial's value is the best of many noisy ones, so it promises too much. Seeds other than the
-trial's own tell how good its settings are.
+The value of the best trial is the best of many noisy ones, so it is too optimistic. Further seeds
+show how good its settings are.
 """
 
 from __future__ import annotations
@@ -19,19 +19,24 @@ from catdog.cli import console
 from catdog.cli.overrides import key_of
 from catdog.core.provenance import Provenance
 from catdog.errors import CatdogError, ConfigError
-from catdog.study.winner import parent_of
-from catdog.tracking import Tracker, model_lookup, names, past_run
+from catdog.study.winner import parent_run_of
+from catdog.tracking import Tracker, names, past_run, run_lookup
 
 
 @dataclass(frozen=True)
-class Again:
-    """A trial's settings on several seeds.
+class Retrained:
+    """A trial's settings, trained on several seeds.
 
     Attributes:
-        trial: Optuna's number.
-        before: The trial's own value.
-        values: One per seed.
-        runs: MLflow's ids, in the same order.
+        trial: Optuna's number of the trial.
+        before: The trial's own objective.
+        values: The objective for each seed.
+        runs: MLflow's ids of the runs, in the same order.
+
+    Example:
+        >>> again = Retrained("7", 0.03, [0.04, 0.06], ["a1", "b2"])
+        >>> round(again.mean, 3), round(again.spread, 3)
+        (0.05, 0.014)
     """
 
     trial: str
@@ -41,50 +46,55 @@ class Again:
 
     @property
     def mean(self) -> float:
-        """Mean over the seeds."""
+        """Mean objective over the seeds."""
         return statistics.fmean(self.values)
 
     @property
     def spread(self) -> float:
-        """Standard deviation over the seeds; 0 for one."""
+        """Sample standard deviation over the seeds; 0 for one seed."""
         return statistics.stdev(self.values) if len(self.values) > 1 else 0.0
 
 
 @dataclass(frozen=True)
-class Best:
+class RetrainResult:
     """What retraining found.
 
     Attributes:
         metric: Name of the objective.
-        again: The retrained settings, one for each trial.
-        settings: The best of them in the mean.
-        run_id: Of their runs, the best by the objective.
+        again: Each trial's settings on several seeds.
+        settings: Those with the best mean objective.
+        run_id: The run of these settings with the best objective.
     """
 
     metric: str
-    again: Sequence[Again]
-    settings: Again
+    again: Sequence[Retrained]
+    settings: Retrained
     run_id: str
 
 
-def best_of(name: str, tracker: Tracker, count: int, seeds: int, dry_run: bool) -> Best | None:
+def best_of(
+    name: str, tracker: Tracker, count: int, seeds: int, dry_run: bool
+) -> RetrainResult | None:
     """Retrain a study's best trials and choose the run to promote.
 
-    Of the settings with the best mean objective that is the run with the best objective: seeds and
-    settings are chosen on the validation photos.
+    It is the run with the best objective among those of the settings with the best mean objective.
+    So settings and seed are chosen on the validation photos, not on the test photos.
 
     Args:
-        name: The study's, or its beginning.
-        tracker: The store.
-        count: How many trials.
-        seeds: How many seeds each, from 0 on.
-        dry_run: Only say what would be trained, and return None.
+        name: Name of the study, or a unique prefix of it.
+        tracker: The MLflow store and experiment.
+        count: Number of trials, at least 1.
+        seeds: Number of seeds, at least 1; they are 0, 1, ...
+        dry_run: Whether only to say what would be trained.
+
+    Returns:
+        What was found; None for a dry run.
 
     Raises:
-        ConfigError: no such study, or it has no finished trial.
+        ConfigError: there is no such study, or it has no finished trial.
         CatdogError: a training failed.
     """
-    parent = parent_of(name, tracker)
+    parent = parent_run_of(name, tracker)
     ranked = _ranked(parent.run_id, tracker)[:count]
     if not ranked:
         raise ConfigError("--study", name, "it has no finished trial")
@@ -99,8 +109,8 @@ def best_of(name: str, tracker: Tracker, count: int, seeds: int, dry_run: bool) 
             again.append(_train(run, words, metric, tracker))
     if dry_run:
         return None
-    settings, run_id = winner(again, _sign(ranked[0]))
-    return Best(metric, again, settings, run_id)
+    settings, run_id = choose(again, _sign(ranked[0]))
+    return RetrainResult(metric, again, settings, run_id)
 
 
 def _ranked(parent: str, tracker: Tracker) -> list[Any]:
@@ -108,9 +118,7 @@ def _ranked(parent: str, tracker: Tracker) -> list[Any]:
     ids = [run.run_id for run in tracker.find({names.PARENT: parent, names.STATE: "COMPLETE"})]
     runs = [tracker.client.get_run(run_id) for run_id in ids]
     values = {
-        run.info.run_id: model_lookup.objective_of(
-            tracker, run, run.data.params["objective.metric"]
-        )
+        run.info.run_id: run_lookup.objective_of(tracker, run, run.data.params["objective.metric"])
         for run in runs
     }
     known = [run for run in runs if not math.isnan(values[run.info.run_id])]
@@ -129,43 +137,50 @@ def _words(run: Any, tracker: Tracker, seed: int) -> list[str]:
     return [*kept, *(f"{key}={value}" for key, value in now.items())]
 
 
-def _train(run: Any, words: Sequence[list[str]], metric: str, tracker: Tracker) -> Again:
+def _train(run: Any, words: Sequence[list[str]], metric: str, tracker: Tracker) -> Retrained:
     made = [_one(overrides, tracker) for overrides in words]
     for one in made:
         tracker.open(one.info.run_id).tags({names.RETRAINED: run.info.run_id})
-    return Again(
+    return Retrained(
         run.data.tags.get(names.TRIAL, ""),
-        model_lookup.objective_of(tracker, run, metric),
-        [model_lookup.objective_of(tracker, one, metric) for one in made],
+        run_lookup.objective_of(tracker, run, metric),
+        [run_lookup.objective_of(tracker, one, metric) for one in made],
         [one.info.run_id for one in made],
     )
 
 
 def _one(overrides: list[str], tracker: Tracker) -> Any:
-    """Train in a process of its own, as a person would, and return the run."""
-    asked = {names.COMMAND: Provenance(overrides=overrides).command}
-    before = {run.run_id for run in tracker.find(asked)}
+    """Train in a process of its own with ``catdog.train``; return MLflow's entity of the run."""
+    command = {names.COMMAND: Provenance(overrides=overrides).command}
+    before = {run.run_id for run in tracker.find(command)}
     ran = subprocess.run(
         [sys.executable, "-m", "catdog.train", *overrides],
-        # not named, or its password would stand in the run's command
+        # not as an override: the run's command would contain its password
         env={**os.environ, "MLFLOW_TRACKING_URI": tracker.uri},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
-    made = [one for one in tracker.find(asked) if one.run_id not in before]
+    made = [one for one in tracker.find(command) if one.run_id not in before]
     if ran.returncode or not made:
         raise CatdogError(
-            f"a training failed (exit code {ran.returncode}): {asked[names.COMMAND]}"
+            f"a training failed (exit code {ran.returncode}): {command[names.COMMAND]}"
         )
     return tracker.client.get_run(made[0].run_id)
 
 
-def winner(again: Sequence[Again], sign: int) -> tuple[Again, str]:
-    """Return the settings with the best mean, and of them the run with the best value.
+def choose(again: Sequence[Retrained], sign: int) -> tuple[Retrained, str]:
+    """Return the settings with the best mean, and the id of their run with the best value.
 
     Args:
-        again: At least one.
-        sign: 1 to minimise, -1 to maximise.
+        again: Settings on several seeds, at least one.
+        sign: 1 to minimise the objective, -1 to maximise it.
+
+    Example:
+        >>> lucky = Retrained("3", 0.01, [0.02, 0.30], ["a1", "b2"])
+        >>> steady = Retrained("7", 0.12, [0.11, 0.10], ["c3", "d4"])
+        >>> settings, run_id = choose([lucky, steady], sign=1)
+        >>> settings.trial, run_id
+        ('7', 'd4')
     """
     settings = min(again, key=lambda one: sign * one.mean)
     runs = zip(settings.values, settings.runs, strict=True)

@@ -1,4 +1,4 @@
-"""A run as a trial of a sweep: what it tells the sweep, and what ties the two together."""
+"""What a run does as a trial of a sweep: it reports to the sweep, and each names the other."""
 
 from __future__ import annotations
 
@@ -22,27 +22,33 @@ if TYPE_CHECKING:
     from catdog.tracking import Tracker
 
 EVERY_SECONDS = 0.5
-"""A status crosses a pipe: more often than the table is drawn would be a waste."""
+"""Least time between two updates of a trial's status, about that between two of the table."""
 
 
 def tags(trial: SweepTrial) -> dict[str, str]:
-    """Return the tags by which a trial's run is found again."""
+    """Return the tags of a trial's run: its study, its number and its parent run."""
     return names.child_tags(trial.shared, trial.study_name, trial.number)
 
 
 def label(trial: SweepTrial) -> str:
-    """Return how the run's name starts."""
+    """Return the prefix of the name of a trial's run, such as ``trial 7:``."""
     return f"trial {trial.number}:"
 
 
 @contextmanager
 def recorded(trial: SweepTrial, tracker: Tracker, provenance: Provenance) -> Iterator[None]:
-    """Give an error that comes before the run a run to be seen in."""
+    """Log a failed run if the block fails, for errors before a trial's own run is created.
+
+    Args:
+        trial: The trial.
+        tracker: The MLflow store.
+        provenance: Provenance of the trial's run.
+    """
     try:
         yield
     except Exception:
         run = tracker.start(f"{provenance.label} not started", names.run_tags(provenance))
-        tie(trial, run.run_id, tracker.shown_uri)
+        link(trial, run.run_id, tracker.shown_uri)
         with run.folder("error") as place:
             (place / "traceback.txt").write_text(traceback.format_exc())
         run.end("FAILED")
@@ -50,8 +56,14 @@ def recorded(trial: SweepTrial, tracker: Tracker, provenance: Provenance) -> Ite
         raise
 
 
-def tie(trial: SweepTrial, run_id: str, uri: str) -> None:
-    """Make trial, Hydra folder and MLflow run name each other."""
+def link(trial: SweepTrial, run_id: str, uri: str) -> None:
+    """Write the ids of trial, Hydra folder and MLflow run into trial and folder.
+
+    Args:
+        trial: The trial.
+        run_id: MLflow's id of its run.
+        uri: Address of the MLflow store, without a password.
+    """
     trial.set_user_attr(names.RUN_ID, run_id)
     trial.set_user_attr(names.HYDRA_DIR, str(trial.directory))
     facts = {
@@ -65,53 +77,60 @@ def tie(trial: SweepTrial, run_id: str, uri: str) -> None:
 
 
 class Status(Progress):
-    """Progress as a few words in the sweep's table."""
+    """Shows progress as a few words in the sweep's table."""
 
     def __init__(self, trial: SweepTrial) -> None:
-        self._trial, self._said = trial, 0.0
+        self._trial, self._updated = trial, 0.0
 
     @contextmanager
     def track(self, stage: str, total: int) -> Iterator[Advance]:
-        """Say the stage, how far it is, and what was last said of it."""
+        """Show the stage, how many of its steps are done, and the last text."""
         done, last = 0, ""
         self.note(stage)
 
         def advance(count: int = 1, text: str = "") -> None:
             nonlocal done, last
             done, last = done + count, text or last
-            if time.monotonic() - self._said >= EVERY_SECONDS:
+            if time.monotonic() - self._updated >= EVERY_SECONDS:
                 self.note(f"{stage} {done}/{total} {last}".rstrip())
 
         yield advance
 
     def note(self, message: str) -> None:
-        """Say a line at once."""
-        self._said = time.monotonic()
+        """Show a message at once."""
+        self._updated = time.monotonic()
         self._trial.status(message)
 
 
 class Reporter(Watcher):
-    """Reports epochs to Optuna, and ties trial, Hydra folder and MLflow run together.
+    """Reports a run's epochs to Optuna, and links trial, Hydra folder and MLflow run.
 
     Args:
-        trial: The sweep's.
-        objective: What the sweep is after.
+        trial: The trial.
+        objective: The metric that is reported.
     """
 
     def __init__(self, trial: SweepTrial, objective: Objective) -> None:
         self._trial, self._objective = trial, objective
 
     def on_start(self, run_id: str, uri: str) -> None:
-        """Tell the trial of its run, and the folder of both."""
-        tie(self._trial, run_id, uri)
+        """Link trial, Hydra folder and MLflow run."""
+        link(self._trial, run_id, uri)
 
     def on_epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
-        """Report the objective; steps count epochs done, so that Hyperband's resource is right."""
+        """Report the objective and return whether to prune.
+
+        Optuna's step is the number of the epoch, from 1, as Hyperband expects of its resource.
+        """
         self._trial.report(metrics[self._objective.metric], epoch)
         return self._trial.should_prune()
 
     def on_objective(self, value: float) -> None:
-        """Refuse a result that cannot be compared."""
+        """Refuse an objective that is not finite.
+
+        Raises:
+            ConfigError: it is NaN or infinite.
+        """
         if not math.isfinite(value):
             raise ConfigError(
                 "objective.metric", self._objective.metric,
@@ -120,5 +139,5 @@ class Reporter(Watcher):
             )  # fmt: skip
 
     def end_tags(self, state: str) -> dict[str, str]:
-        """Name Optuna's state of the trial."""
+        """Return the tag with Optuna's state of the trial."""
         return {names.STATE: state}

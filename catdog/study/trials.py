@@ -1,6 +1,6 @@
-"""What a study is made of, as plain data: its trials, the best of them, tables, tags.
+"""A study's trials as plain data: the best of them, metrics of progress, a table.
 
-Trials are Optuna's frozen ones; nothing of Optuna is imported.
+Trials are Optuna's ``FrozenTrial`` or similar; Optuna is not imported.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from catdog.tracking.names import HYDRA_DIR, RUN_ID
 
 
 class Trial(Protocol):
-    """What is read of a trial, by name as Optuna has it."""
+    """The attributes of Optuna's ``FrozenTrial`` that are read."""
 
     number: int
     params: dict[str, Any]
@@ -31,14 +31,22 @@ class Trial(Protocol):
 
 
 def best(trials: Iterable[Any], directions: Sequence[str]) -> list[Any]:
-    """Return the trials that no other one beats, by number.
+    """Return the best trials, by number.
 
     Args:
-        trials: With ``number``, ``state`` (Optuna's, or its name) and ``values``.
+        trials: Objects with ``number``, ``state`` (Optuna's, or its name) and ``values``.
         directions: ``minimize`` or ``maximize``, one per value.
 
     Returns:
-        The best trial (of equal ones the first), or with several directions the Pareto front.
+        The complete trial with the best value, of equal ones the first; with several directions
+        all trials of the Pareto front.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> rows = [(0, "COMPLETE", [0.3]), (1, "COMPLETE", [0.2]), (2, "PRUNED", [0.1])]
+        >>> trials = [SimpleNamespace(number=n, state=s, values=v) for n, s, v in rows]
+        >>> [trial.number for trial in best(trials, ["minimize"])]
+        [1]
     """
     signs = [1 if direction == "minimize" else -1 for direction in directions]
     costs = {
@@ -58,16 +66,19 @@ def _beats(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
 
 
 def state_of(trial: Any) -> str:
-    """Return a state's name: ``COMPLETE``, ``PRUNED``, ``FAIL`` or ``RUNNING``."""
+    """Return the name of a trial's state: ``COMPLETE``, ``PRUNED``, ``FAIL`` or ``RUNNING``."""
     return str(getattr(trial.state, "name", trial.state))
 
 
 def progress(trials: Sequence[Any], directions: Sequence[str]) -> dict[str, float]:
-    """Return a study's metrics after some trials; with several directions there is no best value.
+    """Return a study's metrics: how many trials have which state, and the best value.
 
     Args:
-        trials: One per slot that ended.
-        directions: One per value.
+        trials: Trials that have ended.
+        directions: ``minimize`` or ``maximize``, one per value.
+
+    Returns:
+        Metrics by name; ``best/value`` only with one direction and a complete trial.
     """
     counts = Counter(map(state_of, trials))
     metrics = {
@@ -81,12 +92,12 @@ def progress(trials: Sequence[Any], directions: Sequence[str]) -> dict[str, floa
 
 
 def write_csv(path: Path, trials: Sequence[Any], directions: Sequence[str]) -> None:
-    """Write a row for every trial Optuna knows, the lost ones included.
+    """Write a table with one row for each trial, lost ones included.
 
     Args:
-        path: The file to write.
-        trials: By number.
-        directions: One per value; several give ``value_0``, ``value_1``...
+        path: The CSV file.
+        trials: Trials in the order of their numbers.
+        directions: One per value; several give the columns ``value_0``, ``value_1``, ...
     """
     several = len(directions) > 1
     values = [f"value_{i}" for i in range(len(directions))] if several else ["value"]
@@ -106,7 +117,7 @@ def write_csv(path: Path, trials: Sequence[Any], directions: Sequence[str]) -> N
 
 
 def _ends(trial: Any) -> list[object]:
-    """Return how long a trial took, where it lies, and which slot it filled."""
+    """Return the last columns of a trial: duration, MLflow run, Hydra folder, slot, attempt."""
     known, took = trial.user_attrs, getattr(trial, "duration", None)
     return [
         f"{took.total_seconds():.3f}" if took else "",

@@ -1,4 +1,4 @@
-"""``sweep/best.yaml``: the winner of a study, written when a sweep ends, read by ``+best=``."""
+"""A study's best trial in ``sweep/best.yaml``, written at a sweep's end, read by ``+best=``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from catdog.errors import SHOWN, ConfigError, listed
-from catdog.tracking import Tracker, model_lookup, names
-from catdog.tracking.store import Known
+from catdog.tracking import Tracker, names, run_lookup
+from catdog.tracking.past_run import StoredRun
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,12 @@ class Winner:
     """A study's best trial, or one of its Pareto front.
 
     Attributes:
-        trial: Optuna's number.
-        run_id: MLflow's.
-        values: One per direction.
-        params: The swept values.
-        command: Repeats the trial's run.
-        overrides: What the command is made of, fixed and swept.
+        trial: Optuna's number of the trial.
+        run_id: MLflow's id of its run.
+        values: The objective for each direction.
+        params: The swept values by key.
+        command: The command that repeats the run.
+        overrides: The overrides of that command, fixed and swept.
     """
 
     trial: int
@@ -37,12 +37,12 @@ class Winner:
 
 
 def write(path: Path, name: str, winners: Sequence[Winner]) -> None:
-    """Write the winner of a study; several, of a study with several directions, as a list.
+    """Write the best trial of a study, or those of its Pareto front as a list ``solutions``.
 
     Args:
-        path: The YAML file to write.
-        name: The study's.
-        winners: At least one.
+        path: The YAML file.
+        name: Name of the study.
+        winners: At least one trial.
     """
     rows = [asdict(winner) for winner in winners]
     for row in rows:
@@ -54,17 +54,17 @@ def write(path: Path, name: str, winners: Sequence[Winner]) -> None:
 
 
 def overrides_of(study_name: str, tracker: Tracker) -> list[str]:
-    """Return the overrides of a study's best trial: fixed ones and swept ones.
+    """Return the overrides of a study's best trial, fixed and swept.
 
     Args:
-        study_name: The study's name, or a beginning that no other study has. Of several studies
-            with the same name the latest counts.
-        tracker: The store and experiment that the study was logged to.
+        study_name: Name of the study, or a unique prefix of it; of several studies with the same
+            name the latest is taken.
+        tracker: The MLflow store and experiment that the study was logged to.
 
     Raises:
-        ConfigError: there is no such study, or no single winner in it.
+        ConfigError: there is no such study, or it has no single best trial.
     """
-    parent = parent_of(study_name, tracker)
+    parent = parent_run_of(study_name, tracker)
     name = parent.tags[names.STUDY]
     try:
         text = tracker.open(parent.run_id).text(names.BEST)
@@ -85,27 +85,32 @@ def overrides_of(study_name: str, tracker: Tracker) -> list[str]:
     return [str(override) for override in content["overrides"]]
 
 
-def parent_of(asked: str, tracker: Tracker) -> Known:
-    """Find a study's run: the latest of that very name, else of the only name that fits.
+def parent_run_of(study_name: str, tracker: Tracker) -> StoredRun:
+    """Return a study's run.
+
+    Args:
+        study_name: Name of the study, or a unique prefix of it; of several studies with the same
+            name the latest is taken.
+        tracker: The MLflow store and experiment.
 
     Raises:
-        ConfigError: there is none, or several begin so.
+        ConfigError: there is no such study, or several names start so.
     """
-    studies = model_lookup.studies(tracker)
-    known, fitting = list(studies), model_lookup.matching(asked, studies)
+    studies = run_lookup.studies(tracker)
+    known, fitting = list(studies), run_lookup.matching(study_name, studies)
     if len(fitting) == 1:
         return studies[fitting[0]]
     where = f"experiment {tracker.experiment} of {tracker.shown_uri}"
     if fitting:
-        found = f"the beginning of {len(fitting)} studies in {where}: {listed(fitting)}"
-        raise ConfigError("+best", asked, found, f"+best={fitting[0]}")
+        found = f"a prefix of {len(fitting)} studies in {where}: {listed(fitting)}"
+        raise ConfigError("+best", study_name, found, f"+best={fitting[0]}")
     if not known:
         raise ConfigError(
-            "+best", asked, f"no study was logged to {where}",
+            "+best", study_name, f"no study was logged to {where}",
             "python -m catdog.train -m optimizer.lr=1e-4,1e-3,1e-2",
         )  # fmt: skip
-    near = difflib.get_close_matches(asked, known, n=SHOWN, cutoff=0.5)
+    near = difflib.get_close_matches(study_name, known, n=SHOWN, cutoff=0.5)
     some = f"the nearest: {listed(near)}" if near else f"the latest: {listed(known)}"
     raise ConfigError(
-        "+best", asked, f"no such study in {where}; {some}", f"+best={(near or known)[0]}"
+        "+best", study_name, f"no such study in {where}; {some}", f"+best={(near or known)[0]}"
     )

@@ -1,7 +1,7 @@
-"""What lies in the cache folder, and how to remove it.
+"""Lists what is in the cache folder.
 
-Only what has a name that catdog gives is ever listed or removed: a cache folder may hold a
-person's own photos beside.
+Only entries with names that catdog gives are listed, and only these can be removed: the folder may
+contain other files of the user.
 """
 
 from __future__ import annotations
@@ -10,26 +10,21 @@ import importlib.metadata
 import json
 import os
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from catdog.core import use_locks
-from catdog.core.use_locks import InUse
-
 KINDS = ("features", "photos", "weights")
-"""What can be asked for; what checking photos found, and conversions of them, are of photos."""
+"""Kinds of entries; verdicts and PNG copies of photos belong to ``photos``."""
 
 DAY = 86400
+"""Seconds."""
+
 REMOVED = "removed-"
-"""How the folders begin in which things lie that are being deleted."""
+"""Prefix of the folders into which entries are moved to be deleted."""
 
 UNFINISHED = r"tmp\w+|.+\.(partial|old)"
 PHOTOS = re.compile(r"[0-9a-f]{16}|cats_vs_dogs-[\d.]+-\d+")
@@ -40,16 +35,16 @@ STORE_FILES = {"rows.bin", "index.bin", "recipe.json", "lock"}
 
 @dataclass(frozen=True)
 class Item:
-    """One thing in the cache.
+    """An entry of the cache.
 
     Attributes:
         kind: One of ``KINDS``.
-        path: What a process marks that uses it.
-        about: What it is, in a few words.
+        path: The file or folder that a process locks while it uses the entry.
+        about: Short description.
         size: Bytes of its files.
-        used: When it was last used, in seconds since 1970.
-        parts: What is removed; ``path`` itself or files in it.
-        locks: Held by who writes it.
+        used: Time of its last use, in seconds since 1970.
+        parts: What is removed: ``path`` itself, or files in it.
+        locks: Lock files that a process holds while it writes the entry.
     """
 
     kind: str
@@ -62,88 +57,64 @@ class Item:
 
 
 def items(root: Path) -> list[Item]:
-    """List a cache folder, kind by kind, the largest first."""
+    """Return the entries of a cache folder, by kind, the largest of each first."""
     found = [*_features(root), *_photos(root), *_index(root), *_converted(root), *_weights(root)]
     return sorted(found, key=lambda item: (KINDS.index(item.kind), -item.size))
 
 
-def others(root: Path, known: Iterable[Item]) -> list[str]:
-    """Return the names of what lies there too, and is not catdog's."""
-    mine = {part for item in known for part in item.parts} | {root / "photos" / "demo"}
-    places = [root, *(root / name for name in ("features", "photos", "weights", "index"))]
-    seen = [path for place in places for path in _entries(place) if path not in mine]
+def unknown(root: Path, known: Iterable[Item]) -> list[str]:
+    """Return the names of files and folders in the cache folder that are not catdog's.
+
+    Args:
+        root: The cache folder.
+        known: Its entries, from ``items``.
+    """
+    ours = {part for item in known for part in item.parts} | {root / "photos" / "demo"}
+    folders = [root, *(root / name for name in ("features", "photos", "weights", "index"))]
+    others = [path for folder in folders for path in entries(folder) if path not in ours]
     return [
-        str(path.relative_to(root)) for path in seen
-        if path not in places and path.name != "converted"
+        str(path.relative_to(root)) for path in others
+        if path not in folders and path.name != "converted"
         and path.suffix != ".lock" and not path.name.startswith(REMOVED)
     ]  # fmt: skip
 
 
-def remove(root: Path, item: Item) -> None:
-    """Take an item away: at once for others, who then make it anew, and then for good.
-
-    Raises:
-        InUse: a process works with it.
-        OSError: it cannot be removed.
-    """
-    with ExitStack() as held:
-        held.enter_context(use_locks.claimed(item.path))
-        for lock in filter(Path.exists, item.locks):
-            writer = FileLock(lock)
-            try:
-                writer.acquire(timeout=0)
-            except Timeout:
-                raise InUse("being written") from None
-            held.callback(writer.release)
-        place = Path(tempfile.mkdtemp(prefix=REMOVED, dir=root))
-        try:
-            for part in item.parts:
-                with suppress(FileNotFoundError):
-                    os.rename(part, place / part.name)
-        finally:
-            shutil.rmtree(place)
-
-
-def sweep_up(root: Path) -> int:
-    """Delete what a killed removal left; return its bytes.
-
-    Raises:
-        OSError: it cannot be removed.
-    """
-    left = [path for path in _entries(root) if path.name.startswith(REMOVED)]
-    total = sum(map(_size, left))
-    for path in left:
-        with suppress(FileNotFoundError):  # another process is at it
-            shutil.rmtree(path)
-    return total
-
-
 def age_text(used: float, now: float | None = None) -> str:
-    """Return how long ago a time was."""
+    """Return how long ago a time was, in days.
+
+    Args:
+        used: Seconds since 1970.
+        now: The present; None takes the clock.
+
+    Example:
+        >>> age_text(0, now=1.5 * DAY), age_text(0, now=30 * DAY)
+        ('yesterday', '30 days ago')
+    """
     days = int(((time.time() if now is None else now) - used) // DAY)
     return {0: "today", 1: "yesterday"}.get(max(days, 0), f"{days} days ago")
 
 
-def _entries(folder: Path) -> list[Path]:
+def entries(folder: Path) -> list[Path]:
+    """Return the files and folders in a folder, sorted; none if it does not exist."""
     with suppress(FileNotFoundError, NotADirectoryError):
         return sorted(folder.iterdir())
     return []
 
 
 def _folders(folder: Path, name: re.Pattern[str]) -> Iterator[Path]:
-    for path in _entries(folder):
+    for path in entries(folder):
         if name.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
             yield path
 
 
 def _features(root: Path) -> Iterator[Item]:
     for path in _folders(root / "features", re.compile(r"[0-9a-f]{20}")):
-        names = {entry.name for entry in _entries(path)}
+        names = {entry.name for entry in entries(path)}
         if names <= STORE_FILES or names <= STORE_FILES | _scratch(names):
             dates = [_mtime(path), *_dates(path / "rows.bin")]
             about = _recipe(path)
             locks = (path / "lock",)
-            yield Item("features", path, about, _size(path), max(dates), (path,), locks)
+            yield Item("features", path, about, size_of(path), max(dates), (path,), locks)
 
 
 def _scratch(names: Iterable[str]) -> set[str]:
@@ -151,7 +122,7 @@ def _scratch(names: Iterable[str]) -> set[str]:
 
 
 def _recipe(path: Path) -> str:
-    rows = _mtime_size(path / "index.bin")[1] // 36  # SHA-256 and CRC-32, as store.RECORD
+    rows = _mtime_and_size(path / "index.bin")[1] // 36  # SHA-256 and CRC-32, as store.RECORD
     try:
         recipe: dict[str, Any] = json.loads((path / "recipe.json").read_text())
         view = recipe["view"]
@@ -166,7 +137,7 @@ def _recipe(path: Path) -> str:
 
 
 def _old(recipe: dict[str, Any]) -> str:
-    """Say so if a store was made by libraries that are not installed any more."""
+    """Return a note if features were computed by other versions than are installed."""
     for name, shown in (("tensorflow", "TensorFlow"), ("keras", "Keras")):
         with suppress(importlib.metadata.PackageNotFoundError):
             if importlib.metadata.version(name) != recipe[name]:
@@ -182,53 +153,53 @@ def _photos(root: Path) -> Iterator[Item]:
             what = "drawn demo photos" if name is DEMO else what
             about = f"{what}, {_count(path):,} files"
             locks = (Path(f"{path}.lock"),)
-            yield Item("photos", path, about, _size(path), _mtime(path), (path,), locks)
-        beside = tuple(path for path in _entries(place) if path.suffix == ".lock")
+            yield Item("photos", path, about, size_of(path), _mtime(path), (path,), locks)
+        beside = tuple(path for path in entries(place) if path.suffix == ".lock")
         for path in _folders(place, re.compile(UNFINISHED)):
-            yield Item("photos", path, "unfinished", _size(path), _mtime(path), (path,), beside)
+            yield Item("photos", path, "unfinished", size_of(path), _mtime(path), (path,), beside)
 
 
 def _index(root: Path) -> Iterator[Item]:
-    for path in _entries(root / "index"):
+    for path in entries(root / "index"):
         if re.fullmatch(r"[0-9a-f]{16}-\d+\.json", path.name):
-            used, size = _mtime_size(path)
+            used, size = _mtime_and_size(path)
             yield Item("photos", path, "what checking a folder found", size, used, (path,))
 
 
 def _converted(root: Path) -> Iterator[Item]:
     path = root / "converted"
-    files = [one for one in _entries(path) if re.fullmatch(r"[0-9a-f]{64}\.png", one.name)]
+    files = [one for one in entries(path) if re.fullmatch(r"[0-9a-f]{64}\.png", one.name)]
     if files:
         about = f"copies of {len(files):,} photos that TensorFlow cannot read"
-        size = sum(_mtime_size(file)[1] for file in files)
+        size = sum(_mtime_and_size(file)[1] for file in files)
         yield Item("photos", path, about, size, _mtime(path), tuple(files))
 
 
 def _weights(root: Path) -> Iterator[Item]:
     place = root / "weights"
     locks = (place / "download.lock",)
-    for path in _entries(place):
+    for path in entries(place):
         if WEIGHTS.fullmatch(path.name):
             about = f"ImageNet weights of {path.name.partition('_1.')[0]}"
-            size = _mtime_size(path)[1]
+            size = _mtime_and_size(path)[1]
             yield Item("weights", path, about, size, max(_dates(path)), (path,), locks)
     for path in _folders(place, re.compile(UNFINISHED)):
-        yield Item("weights", path, "unfinished", _size(path), _mtime(path), (path,), locks)
+        yield Item("weights", path, "unfinished", size_of(path), _mtime(path), (path,), locks)
 
 
 def _count(folder: Path) -> int:
     return sum(len(names) for _, _, names in os.walk(folder))
 
 
-def _size(path: Path) -> int:
-    """Return the bytes of all files of a folder; some may go meanwhile."""
+def size_of(path: Path) -> int:
+    """Return the bytes of all files below a folder; files may disappear meanwhile."""
     total = 0
     for folder, _, names in os.walk(path):
-        total += sum(_mtime_size(Path(folder, name))[1] for name in names)
+        total += sum(_mtime_and_size(Path(folder, name))[1] for name in names)
     return total
 
 
-def _mtime_size(path: Path) -> tuple[float, int]:
+def _mtime_and_size(path: Path) -> tuple[float, int]:
     try:
         known = path.lstat()
     except FileNotFoundError:
@@ -237,11 +208,11 @@ def _mtime_size(path: Path) -> tuple[float, int]:
 
 
 def _mtime(path: Path) -> float:
-    return _mtime_size(path)[0]
+    return _mtime_and_size(path)[0]
 
 
 def _dates(path: Path) -> list[float]:
-    """Return when a file was written and when it was read, as far as the system notes that."""
+    """Return when a file was written and, where the file system records it, last read."""
     try:
         known = path.lstat()
     except FileNotFoundError:

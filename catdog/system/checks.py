@@ -1,6 +1,6 @@
-"""What catdog.doctor looks at. Each check stands alone: one that fails costs only its own line.
+"""The checks of catdog.doctor. They are independent: if one fails, the others still run.
 
-Nothing is made or changed by looking, and what may be missing is imported only where it is needed.
+They create and change nothing. Libraries that may be missing are imported where they are needed.
 """
 
 from __future__ import annotations
@@ -28,46 +28,46 @@ EXTRAS = {
     "tfds": "tensorflow-datasets",
 }
 GB = 10**9
-DISK_LEAST, DISK_FEW, MEMORY_FEW = GB // 10, 2 * GB, 2 * GB
+DISK_MIN, DISK_LOW, MEMORY_LOW = GB // 10, 2 * GB, 2 * GB
 """20,000 photos take 0.3 GB of cache; a run takes under 2 GB of memory, flatten_mlp's 5."""
 
-
 Check = Callable[[Namespace], Iterator[Finding]]
+"""Takes the options of catdog.doctor and yields findings."""
 
 
-def alone(name: str, check: Check, asked: Namespace) -> Iterator[Finding]:
-    """Yield what a check finds; its own failure is a finding too."""
+def guarded(name: str, check: Check, options: Namespace) -> Iterator[Finding]:
+    """Yield the findings of a check; an exception that it raises becomes a finding too."""
     try:
-        yield from check(asked)
+        yield from check(options)
     except CatdogError as error:
         yield Finding(RED, name, str(error))
     except ImportError as error:
         yield Finding(RED, name, str(error), f"pip install --force-reinstall {error.name or ''}")
     except Exception as error:
-        said = f"this check itself failed: {type(error).__name__}: {error}"
-        yield Finding(RED, name, said, "see what it names")
+        text = f"this check itself failed: {type(error).__name__}: {error}"
+        yield Finding(RED, name, text, "see what it names")
 
 
-def python(asked: Namespace) -> Iterator[Finding]:
-    """Look at the interpreter."""
+def python(options: Namespace) -> Iterator[Finding]:
+    """Check the version of Python."""
     from packaging.specifiers import SpecifierSet
 
     version = platform.python_version()
-    said = f"{version}, {sys.executable}"
+    text = f"{version}, {sys.executable}"
     try:
         wanted = importlib.metadata.metadata(DISTRIBUTION)["Requires-Python"]
     except importlib.metadata.PackageNotFoundError:
-        yield Finding(OK, "Python", said)
+        yield Finding(OK, "Python", text)
         return
     if version in SpecifierSet(wanted, prereleases=True):
-        yield Finding(OK, "Python", said)
+        yield Finding(OK, "Python", text)
     else:
         fix = "make an environment with another Python"
-        yield Finding(RED, "Python", f"{said}; catdog needs {wanted}", fix)
+        yield Finding(RED, "Python", f"{text}; catdog needs {wanted}", fix)
 
 
-def libraries(asked: Namespace) -> Iterator[Finding]:
-    """Compare what is installed with what catdog requires."""
+def libraries(options: Namespace) -> Iterator[Finding]:
+    """Check the versions of the libraries that catdog requires."""
     from packaging.requirements import Requirement
 
     try:
@@ -84,8 +84,8 @@ def libraries(asked: Namespace) -> Iterator[Finding]:
             continue
         if found is None or not one.specifier.contains(found, prereleases=True):
             wrong += 1
-            said = f"{one.name} {found or 'is not installed'}; catdog needs {one.specifier}"
-            yield Finding(RED, "libraries", said, f"pip install '{one.name}{one.specifier}'")
+            text = f"{one.name} {found or 'is not installed'}; catdog needs {one.specifier}"
+            yield Finding(RED, "libraries", text, f"pip install '{one.name}{one.specifier}'")
     shown = ", ".join(f"{name} {_version(name) or 'missing'}" for name in LIBRARIES)
     mark = NOTE if wrong else OK
     yield Finding(mark, "libraries", f"catdog {_version(DISTRIBUTION)}: {shown}")
@@ -98,87 +98,87 @@ def _version(name: str) -> str | None:
         return None
 
 
-def sweeper(asked: Namespace) -> Iterator[Finding]:
-    """Look for another plugin of the same name."""
+def sweeper(options: Namespace) -> Iterator[Finding]:
+    """Check that no other sweeper with the same name is installed."""
     from hydra.errors import HydraException
     from optuna_workers import checks
 
     try:
         checks.alone()
     except HydraException:
-        said = "hydra-optuna-sweeper is installed too and has the same name: sweeps will not start"
-        yield Finding(RED, "sweeper", said, "pip uninstall hydra-optuna-sweeper")
+        text = "hydra-optuna-sweeper is installed too and has the same name: sweeps will not start"
+        yield Finding(RED, "sweeper", text, "pip uninstall hydra-optuna-sweeper")
     else:
         yield Finding(OK, "sweeper", "hydra/sweeper=optuna is catdog's")
 
 
-def extras(asked: Namespace) -> Iterator[Finding]:
-    """Say which extras are there."""
-    there = [f"{name} {v}" for name, library in EXTRAS.items() if (v := _version(library))]
-    lacking = [name for name, library in EXTRAS.items() if not _version(library)]
-    said = f"installed: {', '.join(there) or 'none'}"
-    if lacking:
-        said += f"; not: {', '.join(lacking)} (pip install 'catdog-lab[{lacking[0]}]')"
-    yield Finding(NOTE, "extras", said)
+def extras(options: Namespace) -> Iterator[Finding]:
+    """Report which extras are installed."""
+    found = [f"{name} {v}" for name, library in EXTRAS.items() if (v := _version(library))]
+    missing = [name for name, library in EXTRAS.items() if not _version(library)]
+    text = f"installed: {', '.join(found) or 'none'}"
+    if missing:
+        text += f"; not: {', '.join(missing)} (pip install 'catdog-lab[{missing[0]}]')"
+    yield Finding(NOTE, "extras", text)
 
 
-def cores(asked: Namespace) -> Iterator[Finding]:
-    """Say how many threads a run will have."""
+def cores(options: Namespace) -> Iterator[Finding]:
+    """Check that a run can use all cores."""
     from catdog.system import resources
 
     number = resources.cores()
-    said = f"{number:g} core{'' if number == 1 else 's'}"
+    text = f"{number:g} core{'' if number == 1 else 's'}"
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
     limits = [f"{name}={os.environ[name]}" for name in names if name in os.environ]
     if limits:
-        said = f"{said}, but {' '.join(limits)}"
-        yield Finding(WARNING, "threads", said, f"unset {limits[0].partition('=')[0]}")
+        text = f"{text}, but {' '.join(limits)}"
+        yield Finding(WARNING, "threads", text, f"unset {limits[0].partition('=')[0]}")
     else:
-        yield Finding(OK, "threads", f"{said}; a run takes all of them, or threads=N")
+        yield Finding(OK, "threads", f"{text}; a run takes all of them, or threads=N")
 
 
-def memory(asked: Namespace) -> Iterator[Finding]:
-    """Look for memory that a run can have."""
+def memory(options: Namespace) -> Iterator[Finding]:
+    """Check that there is memory for a run."""
     from catdog.system import resources
 
     free, total = resources.memory()
-    said = f"{free / GB:.1f} GB free of {total / GB:.1f} GB"
+    text = f"{free / GB:.1f} GB free of {total / GB:.1f} GB"
     fix = "end other programs, or backbone.image_size=160 features.batch_size=16"
-    yield _enough("memory", said, free, MEMORY_FEW, fix)
+    yield _enough("memory", text, free, MEMORY_LOW, fix)
 
 
-def _enough(name: str, said: str, free: int, few: int, fix: str, least: int = 0) -> Finding:
-    if free >= few:
-        return Finding(OK, name, said)
-    return Finding(RED if free < least else WARNING, name, said, fix)
+def _enough(name: str, text: str, free: int, low: int, fix: str, least: int = 0) -> Finding:
+    if free >= low:
+        return Finding(OK, name, text)
+    return Finding(RED if free < least else WARNING, name, text, fix)
 
 
-def disk(asked: Namespace) -> Iterator[Finding]:
-    """Look whether the cache can be written, and for room there."""
+def disk(options: Namespace) -> Iterator[Finding]:
+    """Check that the cache can be written and has room."""
     from catdog.system import resources
 
-    root = _cache(asked)
-    place, fix = resources.nearest(root), "features.dir=<folder on another disk>"
-    if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
-        yield Finding(RED, "disk", f"{root} cannot be written: {place} belongs to another", fix)
+    root = _cache(options)
+    folder, fix = resources.nearest(root), "features.dir=<folder on another disk>"
+    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        yield Finding(RED, "disk", f"{root} cannot be written: {folder} belongs to another", fix)
         return
     free = resources.disk_free(root)
-    said = f"{free / GB:.1f} GB free at {root}"
+    text = f"{free / GB:.1f} GB free at {root}"
     fix = f"python -m catdog.cache prune --older-than 30d, or {fix}"
-    yield _enough("disk", said, free, DISK_FEW, fix, DISK_LEAST)
+    yield _enough("disk", text, free, DISK_LOW, fix, DISK_MIN)
 
 
-def _cache(asked: Namespace) -> Path:
-    return Path(asked.dir).expanduser()
+def _cache(options: Namespace) -> Path:
+    return Path(options.dir).expanduser()
 
 
-def cache(asked: Namespace) -> Iterator[Finding]:
-    """Say what the cache takes."""
+def cache(options: Namespace) -> Iterator[Finding]:
+    """Report the size of the cache."""
     from rich.filesize import decimal
 
     from catdog.system import cache_contents
 
-    items = cache_contents.items(_cache(asked))
+    items = cache_contents.items(_cache(options))
     sizes = {kind: sum(i.size for i in items if i.kind == kind) for kind in cache_contents.KINDS}
     parts = ", ".join(f"{kind} {decimal(size)}" for kind, size in sizes.items() if size)
     total = decimal(sum(sizes.values()))
@@ -190,4 +190,4 @@ ALL: Sequence[tuple[str, Check]] = (
     ("threads", cores), ("memory", memory), ("disk", disk), ("cache", cache),
     ("weights", services.weights), ("MLflow", services.runs), ("studies", services.studies),
 )  # fmt: skip
-"""In the order of the lines; TensorFlow's devices come last, since they take longest."""
+"""Name and check, in the order of the report; TensorFlow's devices follow, as they are slowest."""

@@ -1,6 +1,6 @@
-"""Databases of runs and of studies: which one is meant, and whether it answers.
+"""Reads databases of runs and of studies: how many there are, and whether the database answers.
 
-Looking makes nothing: neither a file, nor tables, nor a file beside a database.
+Nothing is created: no database, no tables, and no files beside a SQLite database.
 """
 
 from __future__ import annotations
@@ -24,20 +24,29 @@ if TYPE_CHECKING:
 SECONDS = 5
 
 
-def asked(uri: str | None) -> tuple[str, str]:
-    """Return the MLflow store, and what a message calls it."""
+def mlflow_store(uri: str | None) -> tuple[str, str]:
+    """Return the address of the MLflow store, and the option or variable that sets it.
+
+    Args:
+        uri: The value of ``--uri``, or None.
+    """
     if uri:
         return uri, "--uri"
-    if named := os.environ.get("MLFLOW_TRACKING_URI"):
-        return named, "MLFLOW_TRACKING_URI"
+    if variable := os.environ.get("MLFLOW_TRACKING_URI"):
+        return variable, "MLFLOW_TRACKING_URI"
     return paths.store(None, paths.root()), "--uri"
 
 
 def check_server(url: str, key: str, seconds: float = 10) -> None:
-    """Make sure that an MLflow server answers; one that wants a login does.
+    """Check that an MLflow server answers; that it asks for a login is an answer.
+
+    Args:
+        url: Its address.
+        key: The option or variable that names it, for messages.
+        seconds: Time-out.
 
     Raises:
-        ConfigError: it does not.
+        ConfigError: it does not answer.
     """
     parts = urllib.parse.urlsplit(url.rstrip("/"))
     address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
@@ -57,20 +66,20 @@ def check_server(url: str, key: str, seconds: float = 10) -> None:
 
 
 def runs(uri: str) -> str:
-    """Return how many runs an MLflow database holds, or nothing if it has no tables yet.
+    """Return the number of runs in an MLflow database as text; empty if it has no tables.
 
     Raises:
-        CatdogError: it does not answer, or its tables are of another MLflow.
+        CatdogError: it does not answer, or its tables are of another version of MLflow.
     """
     with _connected(uri) as database:
         if not _has(database, "experiments"):
             return ""
         (version,) = _row(database, "SELECT version_num FROM alembic_version")
-        made, replaced = _revisions()
-        if version in replaced:
+        known, outdated = _revisions()
+        if version in outdated:
             fix = f"`mlflow db upgrade {paths.without_password(uri)}`, after a copy of it"
             raise CatdogError(f"its tables are of an older MLflow; try {fix}")
-        if made and version not in made:
+        if known and version not in known:
             fix = "`pip install --upgrade mlflow`"
             raise CatdogError(f"its tables are of a newer MLflow than is installed; try {fix}")
         (count,) = _row(database, "SELECT count(*) FROM runs WHERE lifecycle_stage = 'active'")
@@ -78,7 +87,7 @@ def runs(uri: str) -> str:
 
 
 def studies(url: str) -> tuple[int, int] | None:
-    """Return how many studies and trials Optuna has in a database, or None without its tables.
+    """Return the numbers of studies and trials in Optuna's database, or None without tables.
 
     Raises:
         CatdogError: it does not answer.
@@ -110,13 +119,13 @@ def _connected(url: str) -> Iterator[sa.Connection]:
 
 
 def _read_only(file: Path) -> str:
-    """Return SQLite's address of a file that reading leaves as it is."""
-    file.open("rb").close()  # SQLite would not say why it cannot be opened
+    """Return SQLite's address of a file that creates no other files when it is read."""
+    file.open("rb").close()  # SQLite's error would not say why it cannot be opened
     with file.open("rb") as opened:
-        has_log = opened.read(20)[18:] == b"\2\2" and not Path(f"{file}-wal").exists()
-    # nobody writes such a file at present; SQLite would leave two files beside it
-    how = "immutable=1" if has_log else "mode=ro"
-    return f"file:{urllib.parse.quote(str(file.absolute()))}?{how}"
+        unused_wal = opened.read(20)[18:] == b"\2\2" and not Path(f"{file}-wal").exists()
+    # in WAL mode without a log nobody writes to it; SQLite would create two files to read it
+    mode = "immutable=1" if unused_wal else "mode=ro"
+    return f"file:{urllib.parse.quote(str(file.absolute()))}?{mode}"
 
 
 def _has(database: sa.Connection, table: str) -> bool:
@@ -132,7 +141,7 @@ def _row(database: sa.Connection, query: str) -> Any:
 
 
 def _revisions() -> tuple[set[str], set[str]]:
-    """Return the versions of its tables that the installed MLflow knows, and the outdated ones."""
+    """Return the schema versions that the installed MLflow knows, and which are outdated."""
     from alembic.script import ScriptDirectory
 
     spec = importlib.util.find_spec("mlflow")

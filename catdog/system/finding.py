@@ -1,4 +1,4 @@
-"""One line of the doctor's."""
+"""One line of catdog.doctor's report."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ OK, NOTE, WARNING, RED = "ok", "-", "warning", "red"
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's.
+    """One line of catdog.doctor's report.
 
     Attributes:
         mark: ``OK``, ``NOTE``, ``WARNING`` or ``RED``.
-        name: What was looked at.
-        said: What was found.
-        fix: What to do about it; empty where nothing is to be done.
+        name: What was checked.
+        text: What was found.
+        fix: What to do about it; empty if nothing is to be done.
     """
 
     mark: str
     name: str
-    said: str
+    text: str
     fix: str = ""

@@ -1,4 +1,4 @@
-"""What this machine has: cores, memory, disk, and what TensorFlow sees of it."""
+"""Measures this machine: cores, memory, disk space, GPUs."""
 
 from __future__ import annotations
 
@@ -16,55 +16,56 @@ import psutil
 from catdog.errors import CatdogError
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""What a container may use of the processors: microseconds, of so many."""
+"""A container's share of the processors: microseconds of computing in a period, the period."""
 
 SECONDS = 180
-"""How long TensorFlow may take to load on a busy machine."""
+"""Time-out for loading TensorFlow on a busy machine."""
 
 
 def cores() -> float:
-    """Return how many cores this process may use; a container may have part of one."""
+    """Return the number of cores that this process may use; a container may have part of one."""
     allowed = len(os.sched_getaffinity(0))
     try:
-        most, of = QUOTA.read_text().split()
-        return min(allowed, int(most) / int(of))
+        quota, period = QUOTA.read_text().split()
+        return min(allowed, int(quota) / int(period))
     except (OSError, ValueError):
         return allowed
 
 
 def memory() -> tuple[int, int]:
-    """Return the bytes of memory that are free for programs, and all of them."""
-    known = psutil.virtual_memory()
-    return known.available, known.total
+    """Return the bytes of available and of all memory."""
+    measured = psutil.virtual_memory()
+    return measured.available, measured.total
 
 
 def disk_free(path: Path) -> int:
-    """Return the free bytes where a folder is, or will be."""
+    """Return the free bytes on the disk of a folder, which need not exist yet."""
     return shutil.disk_usage(nearest(path)).free
 
 
 def nearest(path: Path) -> Path:
-    """Return the folder itself, or the one that it will be made in."""
+    """Return the folder if it exists, else the nearest folder above it that does."""
     return next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
 
 
 def has_nvidia() -> bool:
-    """Return whether there is an NVIDIA driver."""
+    """Return whether an NVIDIA driver is installed."""
     return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
 
 
 @contextmanager
-def tensorflow_asked() -> Iterator[Callable[[], list[str]]]:
-    """Load TensorFlow in a process of its own; yield what waits for the GPUs that it sees.
+def tensorflow_gpus() -> Iterator[Callable[[], list[str]]]:
+    """Load TensorFlow in a process of its own; yield a function that waits for it.
 
-    The function raises CatdogError with the end of what TensorFlow said if it cannot be loaded.
+    The function returns the names of the GPUs that TensorFlow sees. It raises a CatdogError with
+    the last line of TensorFlow's output if TensorFlow cannot be loaded.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "catdog.core.runtime"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
-    def answer() -> list[str]:
+    def wait() -> list[str]:
         try:
             out, err = process.communicate(timeout=SECONDS)
         except subprocess.TimeoutExpired:
@@ -75,7 +76,7 @@ def tensorflow_asked() -> Iterator[Callable[[], list[str]]]:
         return json.loads(out.splitlines()[-1])
 
     try:
-        yield answer
+        yield wait
     finally:
         process.kill()
         process.communicate()

@@ -1,4 +1,4 @@
-"""Servers on this machine as child processes: started, waited for, ended with all they started."""
+"""Runs servers on this machine as child processes and ends them with all their own children."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from catdog.errors import CatdogError, ConfigError
 HOST = "127.0.0.1"
 START_SECONDS, STOP_SECONDS = 120, 5
 LINES = 5
-"""How much of a server's last words a message repeats."""
+"""Number of the last lines of a server's output that a message quotes."""
 
 direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Opens addresses of this machine: a proxy could not."""
+"""Opens addresses of this machine without a proxy."""
 
 
 class Server(contextlib.AbstractContextManager["Server"]):
-    """A child process that answers on a port, and whatever it starts itself.
+    """A child process that answers on a port of this machine, with its own child processes.
 
     It runs from entering to leaving the context.
 
     Args:
-        name: For messages.
+        name: Its name in messages.
         words: The command.
-        port: Where it will answer.
-        env: What it needs beside this process's environment.
+        port: The port that it will listen on.
+        env: Further environment variables.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class Server(contextlib.AbstractContextManager["Server"]):
         self._log.close()
 
     def _signal(self, number: int) -> bool:
-        """Send a signal to all its processes; return whether there were any."""
-        self._process.poll()  # a dead one that nobody asked for would count
+        """Send a signal to all its processes; return whether there are any."""
+        self._process.poll()  # or its process would count after it has ended
         try:
             os.killpg(self._process.pid, number)
         except ProcessLookupError:
@@ -75,10 +75,10 @@ class Server(contextlib.AbstractContextManager["Server"]):
         return True
 
     def wait(self, stop: threading.Event) -> None:
-        """Return when it answers, or when it is not wanted any more.
+        """Return when the server answers, or when ``stop`` is set.
 
         Raises:
-            CatdogError: it ended, or takes too long.
+            CatdogError: it ended, or did not answer in time.
         """
         end = time.monotonic() + START_SECONDS
         while not stop.wait(0.1):
@@ -86,31 +86,35 @@ class Server(contextlib.AbstractContextManager["Server"]):
             with contextlib.suppress(OSError), direct.open(self.url, timeout=5):
                 return
             if time.monotonic() > end:
-                raise CatdogError(f"{self.name} does not answer:\n{self._said()}")
+                raise CatdogError(f"{self.name} does not answer:\n{self._last_output()}")
 
     def check(self) -> None:
-        """Say why it has ended, if it has.
+        """Check that the server runs.
 
         Raises:
-            CatdogError: with the end of what it said.
+            CatdogError: it has ended; the message quotes the end of its output.
         """
         if self._process.poll() is not None:
-            raise CatdogError(f"{self.name} ended by itself:\n{self._said()}")
+            raise CatdogError(f"{self.name} ended by itself:\n{self._last_output()}")
 
-    def _said(self) -> str:
+    def _last_output(self) -> str:
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()
-        return "\n".join(lines[-LINES:]) or "it said nothing"
+        return "\n".join(lines[-LINES:]) or "without any output"
 
 
 def environment() -> dict[str, str]:
-    """Return an environment in which this interpreter's programs are found, activated or not."""
+    """Return this process's environment with the folder of the interpreter first in PATH."""
     beside = [str(Path(sys.executable).parent), *filter(None, [os.environ.get("PATH")])]
     return {**os.environ, "PATH": os.pathsep.join(beside)}
 
 
 def check_port(key: str, port: int) -> None:
-    """Make sure that a server can listen on a port.
+    """Check that a server can listen on a port.
+
+    Args:
+        key: The option that sets it, for messages.
+        port: The port.
 
     Raises:
         ConfigError: it cannot; the message names a port that is free.
@@ -122,21 +126,27 @@ def check_port(key: str, port: int) -> None:
         except OSError as error:
             other.bind((HOST, 0))
             free = other.getsockname()[1]
-            said = f"cannot listen on this port: {_lower(error.strerror)}"
-            raise ConfigError(key, port, said, f"{key} {free}") from None
+            found = f"cannot listen on this port: {_lower(error.strerror)}"
+            raise ConfigError(key, port, found, f"{key} {free}") from None
 
 
 def check_reachable(key: str, shown: str, host: str, port: int) -> None:
-    """Make sure that something listens on a port of another machine.
+    """Check that something listens on a port of another machine.
+
+    Args:
+        key: The option or variable that names the machine, for messages.
+        shown: Its value, without a password.
+        host: Name or address of the machine.
+        port: The port.
 
     Raises:
-        ConfigError: nothing does.
+        ConfigError: nothing answers.
     """
     try:
         socket.create_connection((host, port), timeout=10).close()
     except OSError as error:
-        said = f"nothing answers at {host}:{port}: {_lower(error.strerror or error)}"
-        raise ConfigError(key, shown, said, "--uri <a store that answers>") from None
+        found = f"nothing answers at {host}:{port}: {_lower(error.strerror or error)}"
+        raise ConfigError(key, shown, found, "--uri <a store that answers>") from None
 
 
 def _lower(reason: object) -> str:

@@ -1,4 +1,4 @@
-"""What catdog.doctor asks of others: where weights can be had, MLflow, databases of studies."""
+"""The checks of catdog.doctor of what is elsewhere: weights, MLflow store, studies' databases."""
 
 from __future__ import annotations
 
@@ -19,36 +19,38 @@ from catdog.system.finding import OK, RED, WARNING, Finding
 NETWORK_SECONDS = 5
 
 
-def weights(asked: Namespace) -> Iterator[Finding]:
-    """Look for MobileNetV2's weights, and if they are not here, for where they can be had."""
-    from catdog.models import pretrained as known
+def weights(options: Namespace) -> Iterator[Finding]:
+    """Check that MobileNetV2's weights are on this machine or can be downloaded."""
+    from catdog.models import pretrained
 
     try:
-        found = known.on_this_machine("mobilenet_v2", cache_dir=Path(asked.dir).expanduser())
+        found = pretrained.on_this_machine(
+            "mobilenet_v2", cache_dir=Path(options.dir).expanduser()
+        )
     except OSError:
         pass
     else:
-        said = f"mobilenet_v2 is here, from {found.source}, SHA-256 {found.sha256[:12]}"
-        yield Finding(OK, "weights", said)
+        text = f"mobilenet_v2 is here, from {found.source}, SHA-256 {found.sha256[:12]}"
+        yield Finding(OK, "weights", text)
         return
-    url, package = known.downloads("mobilenet_v2")
-    answers = {"Keras' host": _answers(url), "the package index": _in_index(package)}
-    reached = [name for name, problem in answers.items() if not problem]
+    url, package = pretrained.downloads("mobilenet_v2")
+    problems = {"Keras' host": _host_problem(url), "the package index": _index_problem(package)}
+    reached = [name for name, problem in problems.items() if not problem]
     if reached:
-        said = f"mobilenet_v2 is not here; {' and '.join(reached)} can be reached"
-        yield Finding(WARNING, "weights", said, "python -m catdog.weights fetches it")
+        text = f"mobilenet_v2 is not here; {' and '.join(reached)} can be reached"
+        yield Finding(WARNING, "weights", text, "python -m catdog.weights fetches it")
     else:
-        said = "; ".join(f"{name}: {problem}" for name, problem in answers.items())
+        text = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
         fix = f"copy {Path(url).name} to ~/.keras/models, or backbone.weights=<file>"
-        yield Finding(RED, "weights", f"mobilenet_v2 is not here, nor to be had: {said}", fix)
+        yield Finding(RED, "weights", f"mobilenet_v2 is not here, nor to be had: {text}", fix)
 
 
-def _answers(url: str) -> str:
-    """Return why a host cannot be reached, or nothing."""
-    asked = urllib.request.Request(url, method="HEAD")
-    pool = ThreadPool(1)  # a name look-up knows no time-out
+def _host_problem(url: str) -> str:
+    """Return why a host cannot be reached; empty if it can."""
+    head = urllib.request.Request(url, method="HEAD")
+    pool = ThreadPool(1)  # looking up a name has no time-out of its own
     try:
-        opening = pool.apply_async(urllib.request.urlopen, (asked,), {"timeout": NETWORK_SECONDS})
+        opening = pool.apply_async(urllib.request.urlopen, (head,), {"timeout": NETWORK_SECONDS})
         opening.get(NETWORK_SECONDS).close()
     except Late:
         return f"no answer within {NETWORK_SECONDS} s"
@@ -57,8 +59,8 @@ def _answers(url: str) -> str:
     return ""
 
 
-def _in_index(package: str) -> str:
-    """Return why pip cannot find a package, or nothing."""
+def _index_problem(package: str) -> str:
+    """Return why pip cannot find a package; empty if it can."""
     name = package.partition("==")[0]
     options = ["--retries=0", f"--timeout={NETWORK_SECONDS}", "--no-cache-dir", "--no-input"]
     words = [sys.executable, "-m", "pip", "--disable-pip-version-check", "index", "versions"]
@@ -74,16 +76,16 @@ def _in_index(package: str) -> str:
     return lines[-1].removeprefix("ERROR: ") if lines else f"pip: status {done.returncode}"
 
 
-def runs(asked: Namespace) -> Iterator[Finding]:
-    """Look whether the MLflow store answers."""
-    uri, key = databases.asked(asked.uri)
+def runs(options: Namespace) -> Iterator[Finding]:
+    """Check that the MLflow store answers."""
+    uri, key = databases.mlflow_store(options.uri)
     shown = paths.without_password(uri)
     if uri.startswith(("http://", "https://")):
         databases.check_server(uri, key, NETWORK_SECONDS)
         yield Finding(OK, "MLflow", f"{shown} answers")
     elif "://" not in uri or uri.startswith("file:"):
-        said = f"{key}={shown} is a folder; catdog's runs want a database or a server"
-        yield Finding(WARNING, "MLflow", said, "sqlite:///mlruns/mlflow.db")
+        text = f"{key}={shown} is a folder; catdog's runs want a database or a server"
+        yield Finding(WARNING, "MLflow", text, "sqlite:///mlruns/mlflow.db")
     elif uri.startswith("sqlite:") and not paths.sqlite_file(uri).exists():
         yield Finding(OK, "MLflow", f"{shown} is made by the first run")
     else:
@@ -95,12 +97,12 @@ def runs(asked: Namespace) -> Iterator[Finding]:
         yield Finding(OK, "MLflow", f"{shown}: {found or 'empty; the first run makes its tables'}")
 
 
-def studies(asked: Namespace) -> Iterator[Finding]:
-    """Look whether the studies' databases answer."""
-    if asked.storage:
-        yield Finding(OK, "studies", _storage(asked.storage))
+def studies(options: Namespace) -> Iterator[Finding]:
+    """Check that the studies' databases answer."""
+    if options.storage:
+        yield Finding(OK, "studies", _storage(options.storage))
         return
-    folder, counts, bad = Path(asked.sweeps), [], []
+    folder, counts, bad = Path(options.sweeps), [], []
     for file in sorted(folder.glob("*/study.db")):
         try:
             counts.append(databases.studies(f"sqlite:///{file.absolute()}") or (0, 0))
@@ -108,8 +110,9 @@ def studies(asked: Namespace) -> Iterator[Finding]:
             bad.append(f"{file}: {error}")
     total = [sum(some) for some in zip(*counts, strict=True)] or [0, 0]
     yield Finding(OK, "studies", f"{total[0]} in {folder}, {total[1]} trials")
-    for said in bad:
-        yield Finding(WARNING, "studies", said, "move its folder away; the sweep starts anew")
+    for text in bad:
+        fix = "move its folder away; the sweep starts from its first trial"
+        yield Finding(WARNING, "studies", text, fix)
 
 
 def _storage(url: str) -> str:

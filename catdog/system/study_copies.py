@@ -1,4 +1,4 @@
-"""Studies of many SQLite files copied into one, because Optuna's dashboard takes only one."""
+"""Copies the studies of many SQLite files into one, as Optuna's dashboard shows only one."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pathlib import Path
 from catdog.errors import ConfigError
 
 STRIDE = 10**9
-"""Distance of one study's ids from the next one's."""
+"""Distance between the ids of one file and the next in the copy."""
 
-OPTUNAS = ("stud", "trial", "version_info", "alembic_version")
-"""How the names of Optuna's own tables begin."""
+OPTUNA_TABLES = ("stud", "trial", "version_info", "alembic_version")
+"""Prefixes of the names of Optuna's own tables."""
 
 
-class Gathered:
-    """Copies of all studies below a folder, brought up to date as they grow.
+class StudyCopies:
+    """A database with copies of all studies below a folder, which ``refresh`` updates.
 
-    The files themselves are only read: what is deleted or noted in a copy stays there.
+    The files themselves are only read: what is deleted or noted in the copy does not reach them.
 
     Args:
-        folder: Has the studies as ``<name>/study.db``.
-        copy: The database to make.
+        folder: Folder with the studies as ``<name>/study.db``.
+        copy: The SQLite file of the copies.
     """
 
     def __init__(self, folder: Path, copy: Path) -> None:
@@ -32,10 +32,11 @@ class Gathered:
         self._copied: dict[Path, float] = {}
 
     def refresh(self) -> list[str]:
-        """Copy what has changed.
+        """Copy the files that have changed.
 
         Returns:
-            The studies' names. A file that cannot be read is left out until it changes.
+            The names of all studies in the copy. A file that cannot be read is left out until it
+            changes.
         """
         for number, file in enumerate(self._files()):
             changed = max(path.stat().st_mtime for path in _parts(file))
@@ -43,11 +44,11 @@ class Gathered:
                 self._copied[file] = changed
                 self._take(file, number * STRIDE)
         with closing(sqlite3.connect(self._copy)) as copy:
-            there = copy.execute("SELECT 1 FROM sqlite_master WHERE name = 'studies'").fetchone()
-            return [n for (n,) in copy.execute("SELECT study_name FROM studies")] if there else []
+            exists = copy.execute("SELECT 1 FROM sqlite_master WHERE name = 'studies'").fetchone()
+            return [n for (n,) in copy.execute("SELECT study_name FROM studies")] if exists else []
 
     def _files(self) -> list[Path]:
-        """Return the files in the order in which they were found first: it gives their ids."""
+        """Return the files in the order in which they were found, which determines their ids."""
         found = sorted(self._folder.glob("*/study.db"))
         known = [file for file in self._copied if file in found]
         return [*known, *(file for file in found if file not in known)]
@@ -64,14 +65,18 @@ class Gathered:
                     copy.execute(made_by.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1))
                     _copy_rows(source, copy, table, distance)
         except sqlite3.Error:
-            return  # not Optuna's, half made, or of another version
+            return  # not Optuna's, incomplete, or of another version
 
 
 def database(folder: Path, name: str) -> str:
-    """Return the address of one study's own file.
+    """Return the address of the SQLite file of one study.
+
+    Args:
+        folder: Folder with the studies as ``<name>/study.db``.
+        name: Name of the study.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such study.
     """
     file = folder / name / "study.db"
     if file.is_file():
@@ -94,14 +99,14 @@ def _tables(source: sqlite3.Connection) -> Iterator[tuple[str, str]]:
     for name, made_by in source.execute(
         "SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY rowid"
     ).fetchall():
-        if name.startswith(OPTUNAS):
+        if name.startswith(OPTUNA_TABLES):
             yield name, made_by
 
 
 def _copy_rows(
     source: sqlite3.Connection, copy: sqlite3.Connection, table: str, distance: int
 ) -> None:
-    """Copy a table's rows; a number whose name ends in ``_id`` names a row, here or elsewhere."""
+    """Copy a table's rows with ``distance`` added to every id: the numbers named ``..._id``."""
     described = source.execute(f"PRAGMA table_info({table})").fetchall()
     moved = [
         name.endswith("_id") and kind == "INTEGER" and not table.startswith("version")

@@ -1,9 +1,10 @@
-"""MLflow: the tracking store, runs, models.
+"""MLflow: its store, runs and models.
 
-``store`` opens it, ``run`` writes one run, ``owners`` says who will end it, ``names`` are all tags
-and artifacts. ``past_run`` reads a run back, ``compare`` compares two, ``model_lookup`` finds the
-model that a name means, ``registry`` and ``champion`` decide who is served; ``served_model`` and
-``logged_model`` are the MLflow model.
+``store`` opens the MLflow store, ``run`` logs one run, ``owners`` says which process will end it,
+``names`` has the names of all tags and artifacts. ``run_lookup`` finds runs and studies by name,
+``past_run`` reads a run back, ``compare`` compares two, ``model_lookup`` finds the model that a
+name means. ``logged_model`` logs the MLflow model, whose code is ``served_model``; ``registry``
+registers it, and ``champion`` decides whether it replaces the one in use.
 """
 
 import os
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["Tracker", "open_store"]
 
 # here, because MLflow reads them when it is imported, which any module of this package may do
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves without being asked
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # send no data without being asked to
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 7 keep a wrong address 2 minutes
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # MLflow's 7 take 2 minutes to fail
 
 
 def __getattr__(name: str) -> Any:
-    # MLflow takes a second to import, and names and owners need none of it
+    # on demand: MLflow takes a second to import, and names and owners do not need it
     if name in __all__:
         from catdog.tracking import store
 

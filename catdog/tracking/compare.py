@@ -1,4 +1,4 @@
-"""What a repeated run should reproduce to the last bit, and what may be why it did not."""
+"""Compares a repeated run with the original: what differs, and what may be the reason."""
 
 from __future__ import annotations
 
@@ -11,35 +11,37 @@ from catdog.tracking import names
 from catdog.tracking.store import Tracker
 
 CLOCKS = ("time/", "system/")
-"""Metrics, by prefix, that are another's business: how long it took, how busy the machine was."""
+"""Prefixes of metrics that are not compared: times and the machine's load."""
 
 ENDS = ("best/", "test/")
-"""Metrics, by prefix, that a training given up half-way cannot share with a whole one."""
+"""Prefixes of metrics that a pruned or failed training cannot share with a complete one."""
 
 HARMLESS = """data.path backbone.weights backbone.weights_from backbone.weights_source features.dir
 threads tracking.uri tracking.experiment tracking.run_name tracking.log_model""".split()
-"""Params that move no bit, or are known better: photos and weights by hash, threads as used."""
+"""Params that change no result, or that another value tells better: photos and weights are
+compared by hash, threads by the number used."""
 
 FIRST = ("data.digest", "data.photos", "data.skipped", "backbone.weights_sha256")
-"""Params, by prefix, that explain most."""
+"""Prefixes of the params that most often explain a difference; they are listed first."""
 
 PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "scikit-learn")
-"""Packages that explain most."""
+"""Packages that most often explain a difference; they are listed first."""
 
 NOTHING = "-"
+"""Shown for a value that a run does not have."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the store has of a run.
+    """What the MLflow store has of a run.
 
     Attributes:
-        figures: (metric, step) to value, without clocks.
-        whole: Whether the training went on to its end.
-        params: All of them.
-        tags: All of them.
-        environment: The lines of its environment.txt.
-        patch: What was not committed.
+        figures: Value by (metric, step), without ``CLOCKS``.
+        whole: Whether the training came to its end: not pruned, failed or killed.
+        params: All params.
+        tags: All tags.
+        environment: The lines of ``config/environment.txt``.
+        patch: What was not committed, as a patch.
     """
 
     figures: Mapping[tuple[str, int], float]
@@ -52,16 +54,16 @@ class Facts:
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric whose history is another now.
+    """A metric whose values differ.
 
     Attributes:
         metric: Its name.
-        points: How many points it has in either run.
-        differing: How many of them differ.
-        step: Of the first that does.
-        then: The value at that step, NaN if there was none.
-        now: The same of the repeat.
-        largest: Largest absolute difference of all points; NaN where one is missing.
+        points: Number of steps at which either run has a value.
+        differing: Number of steps at which the values differ.
+        step: The first such step.
+        then: The original's value at that step; NaN if it has none.
+        now: The repeat's value at that step; NaN if it has none.
+        largest: Largest absolute difference over all steps; NaN if a value is missing.
     """
 
     metric: str
@@ -75,7 +77,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Reason:
-    """Something recorded that is another now, and may be why figures are."""
+    """Something logged of both runs that differs and may explain differences of metrics.
+
+    Attributes:
+        what: ``code``, ``machine``, ``threads``, or the name of a param or a package.
+        then: Its value in the original.
+        now: Its value in the repeat.
+    """
 
     what: str
     then: str
@@ -83,10 +91,14 @@ class Reason:
 
 
 def read(tracker: Tracker, run_id: str) -> Facts:
-    """Read what a store has of a run.
+    """Read what is compared of a run.
+
+    Args:
+        tracker: The MLflow store.
+        run_id: MLflow's id of the run.
 
     Raises:
-        MlflowException: there is no such run, or the store does not answer.
+        MlflowException: there is no such run, or the MLflow store does not answer.
     """
     run = tracker.client.get_run(run_id)
     metrics = [name for name in run.data.metrics if not name.startswith(CLOCKS)]
@@ -109,8 +121,20 @@ def _artifact(tracker: Tracker, run_id: str, name: str) -> str:
         return ""
 
 
-def wanted(then: Facts, now: Facts) -> list[tuple[str, int]]:
-    """Return the figures that must be the same: all, or what a training given up got to."""
+def keys_to_compare(then: Facts, now: Facts) -> list[tuple[str, int]]:
+    """Return the (metric, step) pairs whose values must be equal.
+
+    They are all of both runs, or if the original was pruned, failed or killed, those that it has.
+
+    Args:
+        then: The original.
+        now: The repeat.
+
+    Example:
+        >>> pruned = Facts({("val/loss", 1): 0.5, ("best/epoch", 0): 1.0}, whole=False)
+        >>> keys_to_compare(pruned, Facts({("val/loss", 1): 0.5, ("val/loss", 2): 0.4}))
+        [('val/loss', 1)]
+    """
     if then.whole:
         return sorted({*then.figures, *now.figures})
     return sorted(
@@ -119,9 +143,19 @@ def wanted(then: Facts, now: Facts) -> list[tuple[str, int]]:
 
 
 def differences(then: Facts, now: Facts) -> list[Difference]:
-    """Return the metrics that are another now, in the order in which a run finds them."""
+    """Return the metrics that differ, in the order in which a run logs them.
+
+    Args:
+        then: The original.
+        now: The repeat.
+
+    Example:
+        >>> runs = Facts({("val/loss", 1): 0.5}), Facts({("val/loss", 1): 0.25})
+        >>> [(one.metric, one.then, one.now) for one in differences(*runs)]
+        [('val/loss', 0.5, 0.25)]
+    """
     points: dict[str, list[int]] = {}
-    for name, step in wanted(then, now):
+    for name, step in keys_to_compare(then, now):
         points.setdefault(name, []).append(step)
     found = [_difference(name, steps, then, now) for name, steps in points.items()]
     return sorted((one for one in found if one.differing), key=_order)
@@ -152,7 +186,16 @@ def _order(one: Difference) -> tuple[int, str]:
 
 
 def reasons(then: Facts, now: Facts) -> list[Reason]:
-    """Return what is recorded of both runs and is not the same, what explains most first."""
+    """Return what differs besides the metrics, the most frequent reasons first.
+
+    Args:
+        then: The original.
+        now: The repeat.
+
+    Example:
+        >>> reasons(Facts({}, tags={"catdog.threads": "2"}), Facts({}, params={"threads": "4"}))
+        [Reason(what='threads', then='2', now='4')]
+    """
     rows = [
         ("code", _code(then), _code(now)),
         *_params(then, now, first=True),
@@ -167,7 +210,7 @@ def _code(run: Facts) -> str:
     commit = run.tags.get(names.COMMIT, "")[:8] or "no commit known"
     if run.tags.get(names.DIRTY) != "true":
         return commit
-    # the same commit and the same patch are the same code, but for files that git does not know
+    # the same commit and patch mean the same code, except for files that git does not track
     lines = len(run.patch.splitlines())
     return f"{commit} and uncommitted changes ({lines} lines, {_hash(run.patch)})"
 
@@ -187,7 +230,7 @@ def _params(then: Facts, now: Facts, *, first: bool) -> Iterator[tuple[str, str,
 
 
 def _environment(then: Facts, now: Facts) -> Iterator[tuple[str, str, str]]:
-    """Yield packages, those that matter first, then Python and the machine, then the others."""
+    """Yield ``PACKAGES``, then Python and the machine, then the other packages."""
     old, new = _versions(then), _versions(now)
     packages = sorted({*old, *new}, key=str.lower)
     rest = [name for name in packages if name not in PACKAGES]

@@ -20,7 +20,7 @@ HYDRA_DIR = "hydra.dir"
 
 # Tags of runs that have to do with another one.
 MODEL, MODEL_RUN = "catdog.model", "catdog.model_run"
-"""Of an evaluation: what ``--model`` said, and the run that trained the model."""
+"""Of an evaluation: the value of ``--model``, and the run that trained the model."""
 REPEATS = "catdog.repeats"
 """Of a repeat: the id of the run that it repeats."""
 RETRAINED = "catdog.retrained"
@@ -60,7 +60,7 @@ def run_tags(source: Provenance, state: Commit | None = None) -> dict[str, str]:
 
     Args:
         source: The command that led to it.
-        state: Of the working tree; None where nobody has looked.
+        state: Of the working tree; None if it is not known.
 
     >>> tags = run_tags(Provenance(["optimizer.lr=0.01"]))
     >>> tags["catdog.kind"], tags["catdog.command"]

@@ -1,4 +1,4 @@
-"""Which process will end a run, and whether it can still do so."""
+"""Which process owns a run, that is, will end it, and whether that process is alive."""
 
 from __future__ import annotations
 
@@ -11,35 +11,46 @@ import psutil
 from catdog.tracking.names import OWNER
 
 
-def mine() -> str:
-    """Return a text that only this process ever has: host, pid and start time."""
+def this_process() -> str:
+    """Return an identity that only this process ever has: host, process id and start time."""
     return _owner(os.getpid())
 
 
-def session() -> str:
-    """Return the tag of this process on a run that several processes work on."""
+def session_tag() -> str:
+    """Return the name of this process's owner tag, for a run that several processes work on."""
     return f"{OWNER}.{socket.gethostname()}-{os.getpid()}"
 
 
-def of_this_host() -> str:
-    """Return how owners on this host begin."""
+def host_prefix() -> str:
+    """Return the prefix of all owners on this host."""
     return f"{socket.gethostname()} "
 
 
 def living(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return the owner tags whose process may live: on another host all of them may."""
+    """Return the owner tags of a run whose process may be alive.
+
+    Processes of other hosts cannot be checked; they count as alive.
+
+    Args:
+        tags: All tags of the run.
+
+    Example:
+        >>> tags = {OWNER: this_process(), "catdog.kind": "run"}
+        >>> list(living(tags))
+        ['catdog.owner']
+    """
     owners = {k: v for k, v in tags.items() if k == OWNER or k.startswith(f"{OWNER}.")}
     return {key: owner for key, owner in owners.items() if not _is_gone(owner)}
 
 
 def _is_gone(owner: str) -> bool:
-    return owner.startswith(of_this_host()) and owner != _owner(int(owner.split()[1]))
+    return owner.startswith(host_prefix()) and owner != _owner(int(owner.split()[1]))
 
 
 def _owner(pid: int) -> str:
     try:
         process = psutil.Process(pid)
-        ended = process.status() == psutil.STATUS_ZOMBIE  # nobody has asked how it ended
+        ended = process.status() == psutil.STATUS_ZOMBIE  # its parent has not waited for it
         started = "gone" if ended else f"{process.create_time():.2f}"
     except psutil.NoSuchProcess:
         started = "gone"

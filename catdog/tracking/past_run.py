@@ -1,11 +1,14 @@
-"""What a logged run says of itself: its choices, its photos, its answers to the test photos."""
+"""Reads a logged run back: its state in the store, overrides, splits and test predictions."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import yaml
@@ -15,52 +18,97 @@ from catdog.tracking import names
 from catdog.tracking.run import Run
 
 
+@dataclass(frozen=True)
+class StoredRun:
+    """A run as the MLflow store has it.
+
+    Attributes:
+        run_id: MLflow's id, 32 hexadecimal digits.
+        status: ``RUNNING``, ``FINISHED``, ``FAILED`` or ``KILLED``.
+        tags: All tags.
+        profile: The profile that was logged of its data set, such as the names of its ``classes``.
+        has_model: Whether an MLflow model was logged from it.
+        deleted: Whether it was deleted; MLflow keeps such runs until ``mlflow gc``.
+    """
+
+    run_id: str
+    status: str
+    tags: Mapping[str, str]
+    profile: Mapping[str, Any] = field(default_factory=dict)
+    has_model: bool = False
+    deleted: bool = False
+
+    @classmethod
+    def of(cls, run: Any) -> StoredRun:
+        """Make it of MLflow's entity of a run."""
+        used = run.inputs.dataset_inputs if run.inputs else []
+        return cls(
+            run.info.run_id,
+            run.info.status,
+            run.data.tags,
+            _profile(used[0].dataset.profile) if used else {},
+            has_model=bool(run.outputs and run.outputs.model_outputs),
+            deleted=run.info.lifecycle_stage == "deleted",
+        )
+
+
+def _profile(text: str | None) -> dict[str, Any]:
+    with contextlib.suppress(ValueError, TypeError):  # the experiment may have runs of others
+        return dict(json.loads(text or "{}"))
+    return {}
+
+
 def overrides(run: Run) -> list[str]:
-    """Return what was named on the command line; of a trial, the swept values too.
+    """Return the overrides that a run was started with; those of a trial with the swept values.
 
     Raises:
-        ConfigError: it is no run of catdog's.
+        ConfigError: the run was not logged by catdog.
     """
-    words = yaml.safe_load(_text(run, names.OVERRIDES))
-    # JSON writes a character beyond 16 bits as two, which YAML does not put together again
-    return [str(word).encode("utf-16", "surrogatepass").decode("utf-16") for word in words]
+    logged = yaml.safe_load(_text(run, names.OVERRIDES))
+    # JSON writes a character beyond 16 bits as two, which YAML does not join again
+    return [str(word).encode("utf-16", "surrogatepass").decode("utf-16") for word in logged]
 
 
 def splits(run: Run) -> dict[str, str]:
-    """Return ``train``, ``val`` or ``test`` by the SHA-256 of the run's photos.
+    """Return the split of each photo of a run, by the photo's SHA-256.
 
     Raises:
-        ConfigError: it is no run of catdog's.
+        ConfigError: the run was not logged by catdog.
     """
     return {row["sha256"]: row["split"] for row in _rows(run, names.MANIFEST)}
 
 
 @dataclass(frozen=True)
-class Answers:
-    """A run's answers to its test photos.
+class TestPredictions:
+    """A run's predictions for its test photos.
 
     Attributes:
         labels: True class by the photo's SHA-256.
-        said: Predicted class by the photo's SHA-256.
+        predicted: Predicted class by the photo's SHA-256.
+
+    Example:
+        >>> two = TestPredictions({"0a": "cat", "1b": "dog"}, {"0a": "cat", "1b": "cat"})
+        >>> two.correct(["0a", "1b"])
+        array([ True, False])
     """
 
     labels: Mapping[str, str]
-    said: Mapping[str, str]
+    predicted: Mapping[str, str]
 
-    def right(self, photos: Sequence[str]) -> np.ndarray:
-        """Return (n,) bool: which of some photos it has right."""
-        return np.array([self.said[photo] == self.labels[photo] for photo in photos], bool)
+    def correct(self, photos: Sequence[str]) -> np.ndarray:
+        """Return (n,) bool: whether the prediction of each of n photos is correct."""
+        return np.array([self.predicted[one] == self.labels[one] for one in photos], bool)
 
 
-def answers(run: Run) -> Answers:
-    """Return what a run predicted for its test photos.
+def test_predictions(run: Run) -> TestPredictions:
+    """Return the logged predictions of a run for its test photos.
 
     Raises:
-        ConfigError: the run was not evaluated.
+        ConfigError: the run has no predictions.
     """
     hashes = {row["path"]: row["sha256"] for row in _rows(run, names.MANIFEST)}
     rows = _rows(run, names.PREDICTIONS)
-    return Answers(
+    return TestPredictions(
         {hashes[row["path"]]: row["label"] for row in rows},
         {hashes[row["path"]]: row["class"] for row in rows},
     )

@@ -1,4 +1,4 @@
-"""MLflow's model registry: versions of one model, and who holds which alias."""
+"""MLflow's model registry: the versions of one registered model and their aliases."""
 
 from __future__ import annotations
 
@@ -11,13 +11,20 @@ from catdog.errors import ConfigError
 from catdog.tracking.store import Tracker
 
 CHAMPION, PREVIOUS = "champion", "previous"
-NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-"""What MLflow answers when there is no such model, or no such alias."""
+"""Aliases of the version in use and of the one that it replaced."""
+
+NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""MLflow's error codes for a model, and for an alias, that does not exist."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """A registered version, and the run that trained it."""
+    """A version of a registered model.
+
+    Attributes:
+        number: MLflow's number of the version.
+        run_id: MLflow's id of the run that trained it; empty if it is unknown.
+    """
 
     number: str
     run_id: str
@@ -27,17 +34,16 @@ class Registry:
     """The versions of one registered model.
 
     Args:
-        tracker: The store; the registry is its own.
-        name: Of the registered model.
+        tracker: The MLflow store, whose registry is used.
+        name: Name of the registered model.
 
     Raises:
         ConfigError: the registry does not answer.
     """
 
     def __init__(self, tracker: Tracker, name: str) -> None:
-        mlflow.set_tracking_uri(
-            tracker.uri
-        )  # models:/m-... are looked up there, not in a client's
+        # MLflow looks up models:/m-... in the process's tracking URI, not in the client's
+        mlflow.set_tracking_uri(tracker.uri)
         self.name = name
         self._client = mlflow.MlflowClient(tracker.uri, registry_uri=tracker.uri)
         try:
@@ -48,27 +54,30 @@ class Registry:
                 "--uri", tracker.shown_uri, f"its model registry does not answer: {reason}"
             ) from None
 
-    def holder(self, alias: str) -> Version | None:
-        """Return the version that an alias names, if there is one."""
+    def version_of(self, alias: str) -> Version | None:
+        """Return the version with an alias, or None if there is no such model or alias."""
         try:
             found = self._client.get_model_version_by_alias(self.name, alias)
         except MlflowException as error:
-            if error.error_code in NOT_THERE:
+            if error.error_code in NOT_FOUND:
                 return None
             raise
         return Version(str(found.version), found.run_id or "")
 
     def register(self, run_id: str, model_id: str) -> Version:
-        """Make a run's logged model a version; one that is there already stays the one.
+        """Make a run's logged model a version, unless the run has one.
 
         Args:
-            run_id: The run that trained it.
+            run_id: MLflow's id of the run that trained it.
             model_id: MLflow's id of the logged model.
+
+        Returns:
+            The new version, or the one that the run has already.
         """
-        same = f"name = '{self.name}' and run_id = '{run_id}'"
-        there = self._client.search_model_versions(same)
-        if there:
-            return Version(str(there[0].version), run_id)
+        same_run = f"name = '{self.name}' and run_id = '{run_id}'"
+        known = self._client.search_model_versions(same_run)
+        if known:
+            return Version(str(known[0].version), run_id)
         if not self._client.search_registered_models(f"name = '{self.name}'"):
             self._client.create_registered_model(self.name)
         made = self._client.create_model_version(
@@ -76,9 +85,9 @@ class Registry:
         )
         return Version(str(made.version), run_id)
 
-    def crown(self, version: Version) -> None:
-        """Give a version the alias ``champion``; the one that had it becomes ``previous``."""
-        before = self.holder(CHAMPION)
+    def promote(self, version: Version) -> None:
+        """Give a version the alias ``champion``, and the one that had it ``previous``."""
+        before = self.version_of(CHAMPION)
         if before is not None and before.number != version.number:
             self._client.set_registered_model_alias(self.name, PREVIOUS, before.number)
         self._client.set_registered_model_alias(self.name, CHAMPION, version.number)

@@ -1,8 +1,8 @@
 """The MLflow model's code: photos in, a table of class probabilities out.
 
-MLflow runs this file as it is, in an environment without catdog, so it imports nothing of it; the
-two rooms that decode photos travel beside the model as artifacts. Logging a model runs this file
-as well, in a sweep's parent too, so Keras is imported only when the model is loaded.
+MLflow runs this file in an environment without catdog, so it imports nothing of catdog; copies of
+``features/decode.py`` and ``data/formats.py`` are artifacts of the model. Logging a model runs
+this file too, also in the process of a sweep, so Keras is imported only when the model is loaded.
 """
 
 import base64
@@ -27,10 +27,10 @@ def _module(path):
 
 
 class Refused(MlflowException):
-    """What is wrong with the given photos, in a sentence."""
+    """The photos of a request cannot be used; the message says why in a sentence."""
 
     def serialize_as_json(self):
-        """Return it as it was raised: MLflow's server has put all that was sent before it."""
+        """Return the message as raised; MLflow's server has put the whole request before it."""
         self.message = str(self)
         return super().serialize_as_json()
 

@@ -1,16 +1,13 @@
-"""The MLflow store: its experiment, its runs made safely and found again."""
+"""Opens the MLflow store and its experiment; creates runs and finds them again."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import mlflow
 from filelock import FileLock
@@ -19,47 +16,34 @@ from mlflow.exceptions import MlflowException
 from catdog.core import paths
 from catdog.errors import ConfigError
 from catdog.tracking import owners
+from catdog.tracking.past_run import StoredRun
 from catdog.tracking.run import Run
-
-
-@dataclass(frozen=True)
-class Known:
-    """A run as the store has it.
-
-    Attributes:
-        run_id: MLflow's.
-        status: ``RUNNING``, ``FINISHED``, ``FAILED`` or ``KILLED``.
-        tags: All its tags.
-        profile: What was told of its data set, such as its ``classes``.
-        has_model: Whether an MLflow model was logged from it.
-        deleted: Whether it lies in MLflow's trash.
-    """
-
-    run_id: str
-    status: str
-    tags: Mapping[str, str]
-    profile: Mapping[str, Any] = field(default_factory=dict)
-    has_model: bool = False
-    deleted: bool = False
 
 
 class Tracker:
     """One MLflow store and one experiment in it.
 
     Args:
-        uri: Tracking URI. Null takes MLFLOW_TRACKING_URI, else ``<root>/mlruns/mlflow.db``.
-        experiment: Name; created if it is new.
-        root: Project root. A SQLite store's artifacts go to ``artifacts`` beside its file.
+        uri: MLflow's tracking URI; None takes the environment variable MLFLOW_TRACKING_URI, else
+            the SQLite file ``<root>/mlruns/mlflow.db``.
+        experiment: Name of the experiment, which is created if it is new.
+        root: Project root.
+
+    Attributes:
+        uri: Address of the MLflow store.
+        experiment: Name of the experiment.
+        experiment_id: MLflow's id of the experiment.
+        client: MLflow's client.
 
     Raises:
-        ConfigError: the store does not answer, or the experiment was deleted.
+        ConfigError: the MLflow store does not answer, or the experiment was deleted.
     """
 
     def __init__(self, *, uri: str | None, experiment: str, root: Path) -> None:
         self.uri = paths.store(uri, root)
         self.experiment = experiment
         local = self.uri.startswith("sqlite:")
-        # creating tables and experiment is a race that two runs started together would lose
+        # of two runs that start together only one may create the tables and the experiment
         with _creation_lock(self.uri) if local else contextlib.nullcontext():
             try:
                 self.client = mlflow.MlflowClient(self.uri)
@@ -80,27 +64,34 @@ class Tracker:
             )  # fmt: skip
         if found is not None:
             return found.experiment_id
-        # MLflow's own choice would be the current folder
-        beside = paths.sqlite_file(self.uri).parent / "artifacts"
-        place = beside.resolve().as_uri() if local else None
+        # beside the database: MLflow would take the current folder
+        artifacts = paths.sqlite_file(self.uri).parent / "artifacts"
+        location = artifacts.resolve().as_uri() if local else None
         try:
-            return self.client.create_experiment(name, artifact_location=place)
-        except MlflowException:  # another machine was quicker
+            return self.client.create_experiment(name, artifact_location=location)
+        except MlflowException:  # another machine has created it
             found = self.client.get_experiment_by_name(name)
             if found is None:
                 raise
             return found.experiment_id
 
     def start(self, name: str, tags: Mapping[str, str]) -> Run:
-        """Create a run, RUNNING until it is ended; end those that dead processes left so."""
-        self._bury_dead_runs()
-        run = self.create(name, {**tags, owners.OWNER: owners.mine()})
+        """Create a run that this process owns, with system metrics; it is RUNNING until it ends.
+
+        Before, runs of this host are ended whose process is dead.
+
+        Args:
+            name: Name of the run.
+            tags: Its tags.
+        """
+        self._end_dead_runs()
+        run = self.create(name, {**tags, owners.OWNER: owners.this_process()})
         run.watch_system()
         return run
 
     @contextlib.contextmanager
     def recorded(self, name: str, tags: Mapping[str, str]) -> Iterator[Run]:
-        """Yield a started run that is ended whatever happens."""
+        """Start a run, yield it, and end it: FINISHED, or FAILED or KILLED by an exception."""
         run = self.start(name, tags)
         try:
             yield run
@@ -110,12 +101,12 @@ class Tracker:
         run.end("FINISHED")
 
     def create(self, name: str, tags: Mapping[str, str]) -> Run:
-        """Create a run, RUNNING until it is ended, whose owners are the caller's business."""
+        """Create a run without an owner tag; it is RUNNING until it is ended."""
         made = self.client.create_run(self.experiment_id, run_name=name, tags=dict(tags))
         return Run(self.client, made.info.run_id, made.info.artifact_uri, self.uri)
 
     def open(self, run_id: str) -> Run:
-        """Return a run to log more to, whatever its status.
+        """Return an existing run, whatever its status, to read from or log more to.
 
         Raises:
             MlflowException: there is no such run.
@@ -123,48 +114,59 @@ class Tracker:
         info = self.client.get_run(run_id).info
         return Run(self.client, run_id, info.artifact_uri, self.uri)
 
-    def know(self, run_id: str) -> Known | None:
-        """Return what the store has of a run, or None if it has none of this id."""
+    def get(self, run_id: str) -> StoredRun | None:
+        """Return the state of a run, or None if there is no run with this id."""
         try:
-            return _known(self.client.get_run(run_id))
+            return StoredRun.of(self.client.get_run(run_id))
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return None
             raise
 
-    def find(self, tags: Mapping[str, str], *, running: bool = False) -> list[Known]:
-        """Return the experiment's runs that have all these tags, the latest first."""
-        asked = ["attributes.status = 'RUNNING'"] if running else []
-        # MLflow's language has no escape for quotes; such a value is compared below
+    def find(self, tags: Mapping[str, str], *, running: bool = False) -> list[StoredRun]:
+        """Return the experiment's runs that have all these tags, the latest first.
+
+        Args:
+            tags: Names and values.
+            running: Whether to return only runs with the status RUNNING.
+        """
+        terms = ["attributes.status = 'RUNNING'"] if running else []
+        # MLflow's filters have no escape for quotes; such a value is compared below
         plain = {key: value for key, value in tags.items() if not {"'", "\\"} & set(value)}
-        asked += [f"tags.`{key}` = '{value}'" for key, value in plain.items()]
-        found = map(_known, self.search(" AND ".join(asked)))
+        terms += [f"tags.`{key}` = '{value}'" for key, value in plain.items()]
+        found = map(StoredRun.of, self.search(" AND ".join(terms)))
         return [run for run in found if tags.items() <= run.tags.items()]
 
-    def search(self, asked: str) -> Iterator[mlflow.entities.Run]:
-        """Yield the experiment's runs that fit a filter of MLflow's, the latest first."""
+    def search(self, filter_string: str) -> Iterator[mlflow.entities.Run]:
+        """Yield the experiment's runs that match a filter in MLflow's syntax, the latest first."""
         token: str | None = "" if self.experiment_id else None
         while token is not None:
-            page = self.client.search_runs([self.experiment_id], asked, page_token=token or None)
+            page = self.client.search_runs(
+                [self.experiment_id], filter_string, page_token=token or None
+            )
             yield from page
             token = page.token or None
 
     @property
     def shown_uri(self) -> str:
-        """The store's address without a password."""
+        """The address of the MLflow store without its password."""
         return paths.without_password(self.uri)
 
     def how_to_browse(self, run_id: str) -> str:
-        """Return the command, or only the address, that opens a run in the MLflow UI."""
+        """Return what to do to see a run in the MLflow UI: a command and an address, or only that.
+
+        Args:
+            run_id: MLflow's id of the run.
+        """
         page = f"/#/experiments/{self.experiment_id}/runs/{run_id}"
         if self.uri.startswith("http"):
             return self.uri.rstrip("/") + page
         command = f"{_program('mlflow')} ui --backend-store-uri {shlex.quote(self.uri)}"
         return f"{command}\nhttp://127.0.0.1:5000{page}"
 
-    def _bury_dead_runs(self) -> None:
-        """End RUNNING runs of this host whose process is gone: nobody else can any more."""
-        here = f"tags.`{owners.OWNER}` LIKE '{owners.of_this_host()}%'"
+    def _end_dead_runs(self) -> None:
+        """End the RUNNING runs of this host whose owner is dead; nothing else would end them."""
+        here = f"tags.`{owners.OWNER}` LIKE '{owners.host_prefix()}%'"
         running = self.client.search_runs(
             [self.experiment_id], f"attributes.status = 'RUNNING' AND {here}"
         )
@@ -174,50 +176,36 @@ class Tracker:
 
 
 class _ReadOnly(Tracker):
-    """A store in which nothing is created; an experiment that is not there has no id."""
+    """A tracker that creates no experiment; the id of one that does not exist is empty."""
 
     def _experiment(self, name: str, local: bool) -> str:
-        there = self.client.get_experiment_by_name(name) is not None
-        return super()._experiment(name, local) if there else ""
+        exists = self.client.get_experiment_by_name(name) is not None
+        return super()._experiment(name, local) if exists else ""
 
 
 def open_store(uri: str | None, experiment: str) -> Tracker:
-    """Return a store to look into, in which nothing is created.
+    """Open an MLflow store for reading; nothing is created in it.
 
     Args:
-        uri: MLflow's tracking URI; null means the one that a training without it would use.
-        experiment: If there is none of this name, the tracker's ``experiment_id`` is empty.
+        uri: MLflow's tracking URI; None means the one that a training without it would use.
+        experiment: Name of the experiment; if it does not exist, ``experiment_id`` is empty.
 
     Raises:
-        ConfigError: there is no such store, or it does not answer.
+        ConfigError: the MLflow store does not exist or does not answer.
     """
     address = paths.store(uri, paths.root())
     if address.startswith("sqlite:///") and not paths.sqlite_file(address).is_file():
-        said = "no run was logged there yet"
-        raise ConfigError("tracking.uri", address, said, "python -m catdog.train")
+        found = "no run was logged there yet"
+        raise ConfigError("tracking.uri", address, found, "python -m catdog.train")
     return _ReadOnly(uri=address, experiment=experiment, root=paths.root())
 
 
-def _known(run: mlflow.entities.Run) -> Known:
-    used = run.inputs.dataset_inputs if run.inputs else []
-    profile = _profile(used[0].dataset.profile) if used else {}
-    logged = bool(run.outputs and run.outputs.model_outputs)
-    gone = run.info.lifecycle_stage == "deleted"
-    return Known(run.info.run_id, run.info.status, run.data.tags, profile, logged, gone)
-
-
 def _program(name: str) -> str:
-    """Return how to call a program of this environment, which need not be activated."""
+    """Return the command for a program of this environment, even if that is not activated."""
     beside = Path(sys.executable).parent / name
     if shutil.which(name) or not beside.exists():
         return name
     return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
-
-
-def _profile(text: str | None) -> dict[str, Any]:
-    with contextlib.suppress(ValueError, TypeError):  # others' runs may lie in the experiment
-        return dict(json.loads(text or "{}"))
-    return {}
 
 
 def _creation_lock(uri: str) -> FileLock:

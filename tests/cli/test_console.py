@@ -53,7 +53,7 @@ def test_a_note_stays_on_one_line(capsys) -> None:
 
 
 def test_a_complaint_is_one_message_on_stderr(capsys) -> None:
-    console.complain("optimizer.lr=-1: expected > 0")
+    console.print_error("optimizer.lr=-1: expected > 0")
     assert capsys.readouterr() == ("", "catdog: optimizer.lr=-1: expected > 0\n")
 
 
@@ -75,7 +75,7 @@ def test_the_closing_table_has_every_figure_and_a_command_to_paste(capsys, monke
         parameters=1234567,
     )
     browse = "mlflow ui --backend-store-uri sqlite:////tmp/[final] runs/mlruns/mlflow.db"
-    train.summarize(outcome, browse)
+    train.print_summary(outcome, browse)
     out, err = capsys.readouterr()
     assert err == ""
     wanted = "01234567|2 of 3, stopped early|0.2500|0.1250|0.9375|0.9688|0.0625|1.2e-03|1,234,567"

@@ -20,7 +20,7 @@ from catdog import cache
 from catdog.core import use_locks
 from catdog.data import scan
 from catdog.progress import Progress
-from catdog.system import cache_contents
+from catdog.system import cache_contents, cache_removal
 
 RECIPE = {
     "backbone": "mobilenet_v2",
@@ -225,7 +225,7 @@ def test_what_cannot_be_removed_is_said(root: Path, monkeypatch: pytest.MonkeyPa
         raise PermissionError(13, "Permission denied", str(root))
 
     # root may remove anything, and tests may run as root
-    monkeypatch.setattr(cache_contents, "remove", full)
+    monkeypatch.setattr(cache_removal, "remove", full)
     monkeypatch.setattr(sys, "argv", ["cache", "prune", "--all", "--yes", "--dir", str(root)])
     with pytest.raises(SystemExit, match="6 could not be removed; see who owns"):
         cache.main()
@@ -370,7 +370,7 @@ def test_who_starts_while_it_is_removed_makes_it_anew(tmp_path: Path) -> None:
         while process.poll() is None:
             for item in cache_contents.items(root):
                 try:
-                    cache_contents.remove(root, item)
+                    cache_removal.remove(root, item)
                     removed += 1
                 except use_locks.InUse:
                     kept += 1

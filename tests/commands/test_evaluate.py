@@ -130,7 +130,7 @@ WAS = ["data=kaggle", "data.path=a", "evaluation.tta=flip", "optimizer.lr=1"]
 def test_what_is_asked_now_wins_over_what_the_run_was(words: list[str], kept: list[str]) -> None:
     was = [*WAS, "tracking.uri=sqlite:///x", "tracking.run_name=y"]
     was += ["data.drop=suspects.csv", "data.drop_above=0.9"]  # concerned training
-    assert evaluate.own(was, words) == kept
+    assert evaluate.kept_overrides(was, words) == kept
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_what_is_asked_now_wins_over_what_the_run_was(words: list[str], kept: li
 def test_what_the_model_knows_is_left_out_or_said(split: str, paths: list[str], said: str) -> None:
     from catdog.data.manifest import Manifest, Photo
     from catdog.progress import Progress
-    from catdog.tracking.model_lookup import Named
+    from catdog.tracking.model_lookup import FoundModel
 
     class Told(Progress):
         def __init__(self) -> None:
@@ -156,10 +156,10 @@ def test_what_the_model_knows_is_left_out_or_said(split: str, paths: list[str], 
     now = {"train": "train", "val": "test", "test": "test", "new": "val", "dropped": "dropped"}
     photos = tuple(Photo(name, "", 0, own, 1, f"sha {name}") for name, own in now.items())
     seen = {f"sha {name}": name for name in ("train", "val", "test", "dropped")}
-    model = evaluate.Model("x", Named(Path("x"), "x"), (), seen)
+    model = evaluate.Model("x", FoundModel(Path("x"), "x"), (), seen)
     progress = Told()
     manifest = Manifest(Path("photos"), ("cat",), photos, ())
-    found = evaluate.chosen(manifest, split, model, progress)
+    found = evaluate.choose_photos(manifest, split, model, progress)
     assert [photo.path for photo in found] == paths
     assert len(progress.notes) == 1 and said in progress.notes[0]
 

@@ -240,7 +240,7 @@ def test_a_beginning_of_two_runs_names_both(
     log: Log, tracker: Tracker, refusal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [log().run_id for _ in range(2)]
-    monkeypatch.setattr("catdog.tracking.model_lookup.ids_beginning", lambda letters, tracker: ids)
+    monkeypatch.setattr("catdog.tracking.run_lookup.ids_with_prefix", lambda letters, tracker: ids)
     said = refusal("abcd", "--uri", tracker.uri, "--experiment", tracker.experiment)
     assert "2 runs of experiment" in said and ", ".join(ids) in said
     assert f"try `python -m catdog.repeat {ids[0]}`" in said

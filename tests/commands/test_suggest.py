@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from optuna_workers import StudyInfo
 from optuna_workers.space.space import Space, read
 
-from catdog import suggest
+from catdog.study import first_point
 from catdog.study.first_point import StartFromRangeTest
 
 RATES = "optimizer.lr=tag(log, interval(1e-5, 1e-1))"
@@ -43,12 +43,14 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Answers:
     """Tell what the test, which trains, would answer; without it, it must not be run."""
 
     def tell(said: Any) -> None:
-        monkeypatch.setattr(suggest, "_ask", lambda study: json.loads(json.dumps(said)))
+        monkeypatch.setattr(
+            first_point, "_run_range_test", lambda study: json.loads(json.dumps(said))
+        )
 
     def run(study: StudyInfo) -> None:
         pytest.fail("the LR range test was run")
 
-    monkeypatch.setattr(suggest, "_ask", run)
+    monkeypatch.setattr(first_point, "_run_range_test", run)
     return tell
 
 

@@ -23,7 +23,7 @@ import psutil
 import pytest
 from conftest import Ended, Lab, Run, ended, environment, wait_for
 
-from catdog.system.study_copies import Gathered
+from catdog.system.study_copies import StudyCopies
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run
@@ -372,7 +372,7 @@ def test_studies_are_gathered_while_they_grow(tmp_path: Path) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken/study.db").write_text("no database")
     before = (tmp_path / "b/study.db").read_bytes()
-    gathered = Gathered(tmp_path, tmp_path / "copy.db")
+    gathered = StudyCopies(tmp_path, tmp_path / "copy.db")
     assert sorted(gathered.refresh()) == ["b", "c"]
     assert (tmp_path / "b/study.db").read_bytes() == before
     time.sleep(0.05)
@@ -398,7 +398,7 @@ def test_a_training_that_was_given_up_is_described(lab: Lab, tracker: Any) -> No
     fitted = Fitted(history, best_epoch=1, stopped_early=False, pruned=True)
     run_report.conclude(run, settings, manifest, Provenance(tags=tags), fitted, None)
     run.end("FINISHED")
-    question, data, result, *_, command, _ = tracker.know(run.run_id).tags[names.NOTE].split("\n")
+    question, data, result, *_, command, _ = tracker.get(run.run_id).tags[names.NOTE].split("\n")
     assert question.startswith("**Question**: how good is mobilenet_v2 linear adam lr=3e-3, trial")
     assert question.rstrip().endswith("trial 4 of study heads?")
     assert data.startswith("**Data**: folder, 81 photos of 2 classes: ")

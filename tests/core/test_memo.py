@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catdog.core.memo import MOST, Memo
+from catdog.core.memo import MOST_PER_KIND, Memo
 
 
 class Thing:
@@ -18,7 +18,7 @@ class Thing:
         self.key = key
 
 
-@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, MOST + 1)), max_size=40))
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, MOST_PER_KIND + 1)), max_size=40))
 def test_the_last_used_values_of_each_kind_are_kept_and_no_more(asked: list) -> None:
     memo, used, alive = (
         Memo(),
@@ -29,14 +29,14 @@ def test_the_last_used_values_of_each_kind_are_kept_and_no_more(asked: list) -> 
         made = []
 
         def make(kind: str = kind, key: int = key, made: list = made) -> Thing:
-            assert len(alive[kind]) < MOST, "there must be room before the next is made"
+            assert len(alive[kind]) < MOST_PER_KIND, "there must be room before the next is made"
             made.append(Thing(key))
             alive[kind].add(made[0])
             return made[0]
 
         assert memo.get(kind, key, make).key == key
         assert bool(made) == (key not in used[kind])
-        used[kind] = [*(k for k in used[kind] if k != key), key][-MOST:]
+        used[kind] = [*(k for k in used[kind] if k != key), key][-MOST_PER_KIND:]
         made.clear()
         assert {thing.key for thing in alive[kind]} == set(used[kind])
 

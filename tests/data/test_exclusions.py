@@ -82,7 +82,7 @@ def test_what_is_no_list_is_refused(tmp_path: Path, content: bytes | None, expec
 
 
 def test_a_list_of_other_photos_is_refused() -> None:
-    with pytest.raises(DataError, match=r"list\.csv: names none of these photos"):
+    with pytest.raises(DataError, match=r"list\.csv: lists none of these photos"):
         exclusions.apply(made(["train", "val"]), {"f" * 64}, "list.csv")
 
 

@@ -21,7 +21,7 @@ from catdog.features import batches, decode, extraction, extractor
 from catdog.features.extractor import Extractor
 from catdog.models import backbone
 from catdog.progress import Progress
-from catdog.system import cache_contents
+from catdog.system import cache_contents, cache_removal
 
 pytestmark = pytest.mark.tensorflow
 
@@ -321,5 +321,5 @@ def test_rows_in_use_are_not_removed(tmp_path):
         f"{COUNT} photos" in item.about and "tiny 16 px squash, clean, avg, float16" in item.about
     )
     with pytest.raises(use_locks.InUse):
-        cache_contents.remove(tmp_path, item)
+        cache_removal.remove(tmp_path, item)
     assert len(values(held)) == COUNT

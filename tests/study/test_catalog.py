@@ -45,7 +45,7 @@ def test_a_search_opens_with_its_question_its_budget_and_what_it_found(path: Pat
     head = path.read_text().split("\ndefaults:")[0]
     assert re.findall(r"^# (\w+):", head, re.MULTILINE) == list(HEADINGS)
     assert head.startswith("# question: ")
-    (known,) = [search for search in catalog.known(path.parent) if search.name == path.stem]
+    (known,) = [search for search in catalog.searches(path.parent) if search.name == path.stem]
     assert known.question.endswith("?")
     assert known.budget
 
@@ -92,15 +92,15 @@ def test_the_callbacks_of_a_search_can_be_made(name: str) -> None:
 )
 def test_the_head_of_a_search(text: str, expected: tuple, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(text)
-    assert catalog.known(tmp_path) == [Search("mine", *expected)]
+    assert catalog.searches(tmp_path) == [Search("mine", *expected)]
 
 
 def test_searches_come_by_name_and_other_files_are_none(tmp_path: Path) -> None:
     for name in ("b.yaml", "a.yaml", "c.md", "a-1/trials/multirun.yaml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
-    assert [search.name for search in catalog.known(tmp_path)] == ["a", "b"]
-    assert catalog.known(tmp_path / "nowhere") == []
+    assert [search.name for search in catalog.searches(tmp_path)] == ["a", "b"]
+    assert catalog.searches(tmp_path / "nowhere") == []
 
 
 # === the command ===
@@ -122,7 +122,7 @@ def test_without_a_name_the_searches_are_listed(words: tuple, capsys, monkeypatc
     run(*words, monkeypatch=monkeypatch)
     out, err = capsys.readouterr()
     assert err == ""
-    for search in catalog.known(paths.sweeps()):
+    for search in catalog.searches(paths.sweeps()):
         (shown,) = [block for block in blocks(out) if f" {search.name} " in block]
         for text in (search.question, search.budget, search.found):
             assert text in shown
@@ -130,7 +130,7 @@ def test_without_a_name_the_searches_are_listed(words: tuple, capsys, monkeypatc
 
 
 def test_a_search_that_nobody_has_run_found_nothing_yet(capsys) -> None:
-    sweep.list_searches([Search("mine", "why?", "", ""), Search("own", "how?", "", "it")])
+    sweep.print_searches([Search("mine", "why?", "", ""), Search("own", "how?", "", "it")])
     mine, own = blocks(capsys.readouterr().out)
     assert "nothing yet" in mine and "nothing yet" not in own
 

@@ -179,7 +179,7 @@ def test_an_error_before_the_run_is_seen_in_a_run_of_its_own(
         "catdog.command": "python -m catdog.train optimizer.lr=0.001",
         "hydra.dir": str(sweep.trial.directory),
         "optuna.state": "FAIL",
-        "catdog.owner": owners.mine(),
+        "catdog.owner": owners.this_process(),
     }.items()  # fmt: skip
     place = tracker.open(known.run_id).local_artifacts()
     assert place is not None

@@ -138,7 +138,7 @@ MANY = [f"other-{k}" for k in range(7)]
         (["heads-1", "zoo"], "qqq", r"no such study .*the latest: zoo, heads-1; try `\+best=zoo`"),
         (["heads-1"], "eads-1", r"no such study .*nearest: heads-1; try `\+best=heads-1`"),
         (MANY, "qqq", r"the latest: other-6, .*, other-2 and 2 more; try `\+best=other-6`"),
-        (MANY, "other", r"beginning of 7 studies .*other-6, .*, other-2 and 2 more; try"),
+        (MANY, "other", r"prefix of 7 studies .*other-6, .*, other-2 and 2 more; try"),
         (["heads-1"], "", r"\+best=: no such study .*the latest: heads-1"),
         ([], "heads", r"no study was logged to experiment .* of sqlite.*; try `python -m .* -m "),
     ],

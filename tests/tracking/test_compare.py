@@ -32,7 +32,7 @@ def facts(figures: dict[tuple[str, int], float] | None = None, **changed: Any) -
 def test_the_same_figures_have_no_differences() -> None:
     same = {**LOSS, ("test/auc", 0): NAN}
     assert compare.differences(facts(same), facts(dict(same))) == []
-    assert len(compare.wanted(facts(same), facts(same))) == 4
+    assert len(compare.keys_to_compare(facts(same), facts(same))) == 4
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_differences_come_in_the_order_of_a_run() -> None:
 def test_of_a_training_given_up_only_its_epochs_are_compared() -> None:
     then = facts({("val/loss", 1): 1.0, ("best/epoch", 0): 1.0}, whole=False)
     now = facts({**LOSS, ("best/epoch", 0): 3.0, ("test/loss", 0): 0.3})
-    assert compare.wanted(then, now) == [("val/loss", 1)]
+    assert compare.keys_to_compare(then, now) == [("val/loss", 1)]
     assert compare.differences(then, now) == []
     (found,) = compare.differences(then, facts({("val/loss", 1): 1.1}))
     assert (found.metric, found.points) == ("val/loss", 1)
@@ -91,7 +91,7 @@ def test_a_pruned_run_is_compared_with_a_whole_one(first: Run, lab: Lab) -> None
     (pruned,) = tracker.find({"optuna.state": "PRUNED"})
     then, now = (compare.read(tracker, run_id) for run_id in (pruned.run_id, first.id))
     assert (then.whole, now.whole) == (False, True)
-    compared = compare.wanted(then, now)
+    compared = compare.keys_to_compare(then, now)
     assert {step for name, step in compared if name == "val/loss"} == {1, 2}
     assert not [name for name, _ in compared if name.startswith(("best/", "test/", "time/"))]
     assert compare.differences(then, now) == []

@@ -11,15 +11,15 @@ import pytest
 
 from catdog.errors import ConfigError, DataError
 from catdog.tracking import Tracker, model_lookup
-from catdog.tracking.model_lookup import Named
+from catdog.tracking.model_lookup import FoundModel
 from catdog.tracking.run import Run
 
-Resolve = Callable[[str], Named]
+Resolve = Callable[[str], FoundModel]
 
 
 @pytest.fixture
 def resolve(tracker: Tracker, tmp_path: Path) -> Resolve:
-    def ask(asked: str) -> Named:
+    def ask(asked: str) -> FoundModel:
         return model_lookup.resolve(
             asked, folder=tmp_path, uri=tracker.uri, experiment=tracker.experiment
         )
@@ -157,7 +157,7 @@ def test_of_studies_with_one_name_the_latest_counts(tracker: Tracker, resolve: R
             "heads-99",
             "no run, study or .keras file of this name; .*nearest study: heads-[12], heads",
         ),
-        ("heads", "2 runs and studies .* begin so: heads-2, heads-1|heads-1, heads-2; try"),
+        ("heads", "2 runs and studies .* start so: heads-2, heads-1|heads-1, heads-2; try"),
         ("zoo", "study zoo of .* has no single best trial"),
         ("abc", "no run, study or .keras file"),
         ("", "--model=: no run, study"),
@@ -219,7 +219,7 @@ def test_a_registered_model_is_the_one_of_its_run(tracker: Tracker, resolve: Res
 def test_a_file_needs_no_store(tmp_path: Path) -> None:
     (tmp_path / "best.keras").touch()
     found = model_lookup.resolve("best.keras", folder=tmp_path, uri="http://127.0.0.1:9")
-    assert found == Named(Path("best.keras"), "best.keras", name="best.keras")
+    assert found == FoundModel(Path("best.keras"), "best.keras", name="best.keras")
     (tmp_path / "classes.json").write_text('["ape", "bee"]')
     assert model_lookup.resolve(str(tmp_path / "best.keras"), folder=tmp_path).classes == (
         "ape",

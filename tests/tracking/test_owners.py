@@ -19,7 +19,7 @@ from catdog.tracking import owners
 HOST = socket.gethostname()
 TELL = (
     "from catdog.tracking import owners; "
-    "print(owners.mine(), owners.session(), sep='|', flush=True); "
+    "print(owners.this_process(), owners.session_tag(), sep='|', flush=True); "
 )
 
 
@@ -45,23 +45,23 @@ def test_an_owner_is_known_dead_once_its_process_is_gone() -> None:
     with another() as (process, owner, session):
         tags = {owners.OWNER: owner, session: owner, "catdog.kind": "sweep"}
         assert owners.living(tags) == {owners.OWNER: owner, session: owner}
-        assert owner != owners.mine() and session != owners.session()
+        assert owner != owners.this_process() and session != owners.session_tag()
         process.communicate("\n")
         assert owners.living(tags) == {}
 
 
 def test_a_process_has_one_name_as_long_as_it_lives() -> None:
-    assert owners.mine() == owners.mine()
-    host, pid, started = owners.mine().split(" ")
+    assert owners.this_process() == owners.this_process()
+    host, pid, started = owners.this_process().split(" ")
     assert (host, int(pid)) == (HOST, os.getpid())
     assert float(started) > 1.7e9
-    assert owners.mine().startswith(owners.of_this_host())
-    assert owners.living({owners.OWNER: owners.mine()})
+    assert owners.this_process().startswith(owners.host_prefix())
+    assert owners.living({owners.OWNER: owners.this_process()})
 
 
 def test_a_session_is_a_key_that_mlflow_takes_and_no_other_process_has() -> None:
-    assert owners.session() == f"catdog.owner.{HOST}-{os.getpid()}"
-    assert re.fullmatch(r"[\w./ :-]{1,250}", owners.session())
+    assert owners.session_tag() == f"catdog.owner.{HOST}-{os.getpid()}"
+    assert re.fullmatch(r"[\w./ :-]{1,250}", owners.session_tag())
 
 
 FIRST = f"{HOST} 1 0.00"  # the process with this pid started later: the number was used again
@@ -94,7 +94,7 @@ KEYS = {
     "catdog.kind": False,
     "mlflow.user": False,
 }
-LIVES = {owners.mine(): True, FIRST: False, NOBODY: False, "elsewhere 1 1.00": True}
+LIVES = {owners.this_process(): True, FIRST: False, NOBODY: False, "elsewhere 1 1.00": True}
 
 
 @given(st.dictionaries(st.sampled_from([*KEYS]), st.sampled_from([*LIVES])))

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from catdog.errors import ConfigError, DataError
 from catdog.progress import Progress
 from catdog.tracking import Tracker, logged_model, owners
-from catdog.tracking.store import Known
+from catdog.tracking.past_run import StoredRun
 
 START_TOGETHER = """
 import sys, time
@@ -232,21 +232,23 @@ def found_by(book: Tracker, text: str) -> None:
 def test_what_is_known_of_a_run(tracker: Tracker) -> None:
     run = tracker.create("mine", {"kind": "a"})
     tags = {"kind": "a", "mlflow.runName": "mine"}
-    assert tracker.know(run.run_id) == Known(run.run_id, "RUNNING", tags)
+    assert tracker.get(run.run_id) == StoredRun(run.run_id, "RUNNING", tags)
     run.dataset("photos", run.run_id, json.dumps({"classes": ["cat", "dog"]}), "{}")
     run.end("FINISHED")
     profile = {"classes": ["cat", "dog"]}
-    assert tracker.know(run.run_id) == Known(run.run_id, "FINISHED", tags, profile)
+    assert tracker.get(run.run_id) == StoredRun(run.run_id, "FINISHED", tags, profile)
     tracker.client.delete_run(run.run_id)
-    assert tracker.know(run.run_id) == Known(run.run_id, "FINISHED", tags, profile, deleted=True)
-    assert tracker.know("0" * 32) is None
+    assert tracker.get(run.run_id) == StoredRun(
+        run.run_id, "FINISHED", tags, profile, deleted=True
+    )
+    assert tracker.get("0" * 32) is None
 
 
 @pytest.mark.parametrize("profile", ["", "no JSON", "[1]", "1", "null"])
 def test_a_profile_of_another_program_is_none(tracker: Tracker, profile: str) -> None:
     run = tracker.create("other", {})
     run.dataset("photos", run.run_id, profile, "{}")
-    known = tracker.know(run.run_id)
+    known = tracker.get(run.run_id)
     assert known is not None and known.profile == {}
 
 
@@ -256,7 +258,7 @@ def test_a_store_that_does_not_answer_is_no_run_that_is_not_there(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setattr(tracker, "client", mlflow.MlflowClient("http://127.0.0.1:9"))
     with pytest.raises(mlflow.exceptions.MlflowException):
-        tracker.know("0" * 32)
+        tracker.get("0" * 32)
 
 
 def test_the_winner_of_a_sweep_gets_its_model_from_its_artifacts(tracker: Tracker) -> None:
@@ -269,7 +271,7 @@ def test_the_winner_of_a_sweep_gets_its_model_from_its_artifacts(tracker: Tracke
     run.end("FINISHED")
 
     logged_model.log_from_artifacts(tracker.open(run.run_id), ["cat", "dog"])
-    known = tracker.know(run.run_id)
+    known = tracker.get(run.run_id)
     assert known is not None and known.has_model and known.status == "FINISHED"
     (output,) = tracker.client.get_run(run.run_id).outputs.model_outputs
     logged = tracker.client.get_logged_model(output.model_id)
@@ -346,7 +348,7 @@ def test_tags_are_dropped_by_whoever_is_quicker(tracker: Tracker) -> None:
     run = tracker.create("mine", {"a": "1", "b": "2", "c": "3"})
     for _ in range(2):
         run.drop_tags(["a", "none", "c"])
-    known = tracker.know(run.run_id)
+    known = tracker.get(run.run_id)
     assert known is not None and known.tags == {"b": "2", "mlflow.runName": "mine"}
 
 
@@ -362,9 +364,9 @@ SESSION = "catdog.owner.a-1"
     [
         ({owners.OWNER: DEAD}, "KILLED"),
         ({owners.OWNER: DEAD, SESSION: DEAD}, "KILLED"),
-        ({owners.OWNER: DEAD, SESSION: owners.mine()}, "RUNNING"),
+        ({owners.OWNER: DEAD, SESSION: owners.this_process()}, "RUNNING"),
         ({owners.OWNER: DEAD, SESSION: ELSEWHERE}, "RUNNING"),
-        ({owners.OWNER: owners.mine()}, "RUNNING"),
+        ({owners.OWNER: owners.this_process()}, "RUNNING"),
         ({owners.OWNER: ELSEWHERE}, "RUNNING"),
         ({}, "RUNNING"),
     ],
@@ -379,7 +381,7 @@ def test_a_new_run_ends_those_whose_processes_are_gone(
     left, done = tracker.create("left", tags), tracker.create("done", tags)
     done.end("FAILED")
     tracker.start("new", {}).end("FINISHED")
-    known = [tracker.know(run.run_id) for run in (left, done)]
+    known = [tracker.get(run.run_id) for run in (left, done)]
     assert [run.status for run in known if run] == [status, "FAILED"]
 
 
@@ -392,7 +394,7 @@ def test_a_run_is_owned_and_watched_only_by_who_starts_it(tracker: Tracker) -> N
     for run in (made, started):
         run.end("FINISHED")
     tags = [run.tags.get(owners.OWNER) for run in tracker.find({"kind": "a"})]
-    assert set(tags) == {None, owners.mine()}
+    assert set(tags) == {None, owners.this_process()}
 
 
 # === passwords ===
@@ -557,7 +559,7 @@ def test_a_run_on_a_server_keeps_everything_there(
     model = Path(mlflow.artifacts.download_artifacts(f"models:/{output.model_id}"))
     saved = (folder / "checkpoints/best.keras").read_bytes()
     assert (model / "artifacts/best.keras").read_bytes() == saved
-    known, kept = one.know(outcome.run_id), one.open(outcome.run_id)
+    known, kept = one.get(outcome.run_id), one.open(outcome.run_id)
     assert known is not None and known.has_model and known.profile["classes"] == ["cat", "dog"]
     assert one.find({"catdog.kind": "run"}) == [known]
     assert kept.local_artifacts() is None

@@ -25,7 +25,7 @@ def main(cfg: DictConfig) -> float:
         "tracker", uri, lambda: tracking.Tracker(uri=uri, experiment="catdog", root=paths.root())
     )
     tags = names.child_tags(trial.shared, trial.study_name, trial.number)
-    run = tracker.create(f"trial {trial.number}", {**tags, owners.OWNER: owners.mine()})
+    run = tracker.create(f"trial {trial.number}", {**tags, owners.OWNER: owners.this_process()})
     trial.set_user_attr(names.RUN_ID, run.run_id)
     run.params({"x": cfg.x})
     for epoch in range(EPOCHS):

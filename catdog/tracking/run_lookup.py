@@ -1,0 +1,72 @@
+"""Finds runs and studies by name or by a unique prefix, and a run's objective."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection
+from typing import Any
+
+from catdog.tracking import names
+from catdog.tracking.past_run import StoredRun
+from catdog.tracking.store import Tracker
+
+MIN_PREFIX = 4
+"""Least number of characters of a prefix of a run's id."""
+
+AT_BEST = {"val/loss": "best/val_loss", "val/accuracy": "best/val_accuracy"}
+"""Objectives whose value at the best epoch is logged as a metric of its own."""
+
+
+def ids_with_prefix(prefix: str, tracker: Tracker) -> list[str]:
+    """Return the ids of the experiment's runs that start with a prefix.
+
+    Args:
+        prefix: 4 to 31 hexadecimal digits; any other text gives an empty list.
+        tracker: The MLflow store and experiment.
+    """
+    if not re.fullmatch(f"[0-9a-f]{{{MIN_PREFIX},31}}", prefix):
+        return []
+    return [run.info.run_id for run in tracker.search(f"attributes.run_id LIKE '{prefix}%'")]
+
+
+def studies(tracker: Tracker) -> dict[str, StoredRun]:
+    """Return the runs of the experiment's studies by the study's name, the latest first.
+
+    Of several studies with the same name only the latest is returned.
+    """
+    found: dict[str, StoredRun] = {}
+    for run in tracker.find({names.KIND: "sweep"}):
+        if name := run.tags.get(names.STUDY):
+            found.setdefault(name, run)
+    return found
+
+
+def matching(name: str, known: Collection[str]) -> list[str]:
+    """Return the known name that is equal, else all that start with it.
+
+    Example:
+        >>> matching("lr", ["lr", "lr-2", "heads"])
+        ['lr']
+        >>> matching("lr", ["lr-1", "lr-2", "heads"])
+        ['lr-1', 'lr-2']
+    """
+    if name in known:
+        return [name]
+    return [one for one in known if name and one.startswith(name)]
+
+
+def objective_of(tracker: Tracker, run: Any, metric: str) -> float:
+    """Return a run's metric at its best epoch, or NaN if it was not logged.
+
+    Args:
+        tracker: The MLflow store.
+        run: MLflow's entity of the run.
+        metric: Name of the metric, such as ``val/loss``.
+    """
+    logged = run.data.metrics
+    if metric in AT_BEST:
+        return float(logged.get(AT_BEST[metric], math.nan))
+    history = tracker.client.get_metric_history(run.info.run_id, metric)
+    at_best = [point.value for point in history if point.step == logged.get("best/epoch")]
+    return float(at_best[0]) if at_best else math.nan
