@@ -46,6 +46,7 @@ autodoc_default_options = {"members": True}
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
+napoleon_use_rtype = False  # "Returns: names: their order" has no type before its colon
 napoleon_use_ivar = True  # what a class's docstring says of its fields is said once
 
 html_theme = "furo"
@@ -97,13 +98,40 @@ def fill_in(app: Sphinx, name: str, source: list[str]) -> None:
 def as_written(
     app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]
 ) -> None:
-    """Show as in the source an indented block below a colon, and the star of ``(n, *shape)``."""
+    """Prepare a docstring for reStructuredText, which reads indents and stars otherwise.
+
+    An indented block after a blank line is shown as it is, each reference is a paragraph, and the
+    star of ``(n, *shape)`` a star.
+    """
     lines[:] = [re.sub(r"(?<![*`\w])\*(?=\w)", r"\*", line) for line in lines]
-    for place, line in enumerate(lines[:-2]):
-        if line.endswith(":") and not line.endswith("::") and not lines[place + 1].strip():
-            indent = len(line) - len(line.lstrip())
-            if lines[place + 2].startswith(" " * (indent + 4)):
-                lines[place] = f"{line}:"
+    made: list[str] = []
+    for place, line in enumerate(lines):
+        made.append(line)
+        following = lines[place + 1 : place + 3]
+        if line.strip() and not line.endswith("::") and len(following) == 2 and not following[0]:
+            if indent_of(following[1]) >= indent_of(line) + 4:
+                made[-1:] = [f"{line}:"] if line.endswith(":") else [line, "", "::"]
+    lines[:] = separate_references(made)
+
+
+def indent_of(line: str) -> int:
+    """Return by how many spaces a line is indented."""
+    return len(line) - len(line.lstrip())
+
+
+def separate_references(lines: list[str]) -> list[str]:
+    """Put a blank line before each ``[1]`` of a References section, and unindent what follows."""
+    made, entry = [], None
+    for line in lines:
+        if re.match(r"\s+\[\d\] ", line):
+            entry = indent_of(line)
+            made.append("")
+        elif entry is not None and line.strip() and indent_of(line) > entry:
+            line = " " * entry + line.strip()
+        else:
+            entry = None
+        made.append(line)
+    return made
 
 
 def say_counts(app: Sphinx, error: Exception | None) -> None:
