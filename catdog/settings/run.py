@@ -24,10 +24,11 @@ class Features(Group):
     epoch."""
 
     dir: str = "~/.cache/catdog"
-    """Folder of the feature store, of unpacked photos and of converted weights."""
+    """Folder of the feature store, of unpacked and drawn photos, and of converted weights."""
 
     dtype: str = one_of("float16", "float32")
-    """Type in which features are stored."""
+    """Type in which features are stored; a value too large for it is an error that
+    names float32."""
 
     ram_mb: int = number(1024, minimum=1)
     """Size in MiB up to which the features of a run are held in memory; larger ones are read from
@@ -39,7 +40,7 @@ class Features(Group):
 
 @dataclass(frozen=True)
 class Evaluation(Group):
-    """How the test photos are predicted.
+    """How validation and test photos are predicted.
 
     Example:
         >>> Evaluation(tta="flip").tta
@@ -49,8 +50,8 @@ class Evaluation(Group):
     key: ClassVar[str] = "evaluation"
 
     tta: str = one_of("none", "flip")
-    """Test-time augmentation: flip averages the probabilities of each photo and its mirror
-    image."""
+    """Test-time augmentation: flip averages the probabilities of each validation and test
+    photo and its mirror image."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Tracking(Group):
     mlruns/mlflow.db of the project."""
 
     experiment: str = "catdog"
-    """Name of the MLflow experiment."""
+    """Name of the MLflow experiment, which is created if it is new."""
 
     run_name: str | None = None
     """Name of the run in MLflow; made of backbone, head, optimizer and learning rate if unset."""

@@ -112,7 +112,7 @@ class LrRange(Group):
     """Learning rate of the first step of the test, below lr_range.max_lr."""
 
     max_lr: float = number(1.0, above=0, maximum=1000)
-    """Learning rate of the last step of the test."""
+    """Learning rate of the last step of the test, unless the loss diverges before."""
 
     steps: int = number(100, minimum=10, maximum=10000)
     """Batches in the test, each with a learning rate higher by the same factor."""
@@ -163,8 +163,8 @@ class Trainer(Group):
     classes."""
 
     ema: float | None = number(None, above=0, below=1)
-    """Decay per step of an exponential moving average of the weights, which is then the model that
-    is evaluated and saved; not averaged if unset."""
+    """Decay per step of an exponential moving average of the weights, such as 0.99, which is
+    then the model that is evaluated and saved; not averaged if unset."""
 
     monitor: str = one_of("val/loss", "val/accuracy")
     """Metric that decides the best epoch, early stopping and schedule=plateau."""
@@ -186,7 +186,7 @@ class Finetune(Group):
     key: ClassVar[str] = "finetune"
 
     epochs: int = number(0, minimum=0)
-    """Largest number of epochs in the second stage; 0 skips it."""
+    """Largest number of epochs in the second stage, with backbone.unfreeze_from; 0 skips it."""
 
     lr: float = number(3e-5, above=0, maximum=100)
     """Learning rate of the second stage; with a schedule, its highest value."""
