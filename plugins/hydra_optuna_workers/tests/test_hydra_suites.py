@@ -25,7 +25,10 @@ def launcher_there(launcher_name: str) -> None:
 
 
 @pytest.mark.usefixtures("launcher_there")
-@pytest.mark.parametrize(("launcher_name", "overrides"), [("basic", SWEEPER), ("joblib", SWEEPER)])
+@pytest.mark.parametrize(
+    ("launcher_name", "overrides"),
+    [("basic", SWEEPER), pytest.param("joblib", SWEEPER, marks=pytest.mark.slow)],
+)
 class TestLauncher(LauncherTestSuite):
     pass
 
@@ -35,7 +38,9 @@ class TestLauncher(LauncherTestSuite):
     ("task_launcher_cfg", "extra_flags", "launcher_name"),
     [
         ({}, ["-m", "hydra/launcher=basic", *SWEEPER], "basic"),
-        ({}, ["-m", "hydra/launcher=joblib", *SWEEPER], "joblib"),
+        pytest.param(
+            {}, ["-m", "hydra/launcher=joblib", *SWEEPER], "joblib", marks=pytest.mark.slow
+        ),
     ],
 )
 class TestIntegration(IntegrationTestSuite):

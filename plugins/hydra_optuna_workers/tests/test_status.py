@@ -77,6 +77,7 @@ def test_a_running_sweep(stage: Stage, ask: Ask) -> None:
     assert all(0 <= study.now - (slot.started or 0) < 60 for slot in study.slots)
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_then_its_retry(stage: Stage, ask: Ask) -> None:
     words = (*SWEEP, "hydra.sweeper.n_trials=3")
     process = stage.start(*words, "sleep=60")
