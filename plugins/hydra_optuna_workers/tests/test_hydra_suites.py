@@ -33,14 +33,13 @@ class TestLauncher(LauncherTestSuite):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("launcher_there")
 @pytest.mark.parametrize(
     ("task_launcher_cfg", "extra_flags", "launcher_name"),
     [
         ({}, ["-m", "hydra/launcher=basic", *SWEEPER], "basic"),
-        pytest.param(
-            {}, ["-m", "hydra/launcher=joblib", *SWEEPER], "joblib", marks=pytest.mark.slow
-        ),
+        ({}, ["-m", "hydra/launcher=joblib", *SWEEPER], "joblib"),
     ],
 )
 class TestIntegration(IntegrationTestSuite):
