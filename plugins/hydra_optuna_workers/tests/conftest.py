@@ -37,8 +37,17 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(APP), *filter(None, known)]))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
+    forget_hydra()
     yield
+    forget_hydra()
+
+
+def forget_hydra() -> None:
+    """Let no test see what another, or another suite, started Hydra with."""
     if "hydra" in sys.modules:
         from hydra.core.global_hydra import GlobalHydra
+        from hydra.core.singleton import Singleton
+        from hydra.version import VersionBase
 
         GlobalHydra.instance().clear()
+        Singleton._instances.pop(VersionBase, None)

@@ -24,6 +24,7 @@ def workers(count: int) -> str:
     return f"hydra.sweeper.n_jobs={count}"
 
 
+@pytest.mark.slow
 def test_commands_that_start_together_share_the_slots(shared: Stage) -> None:
     words = (*SAMPLED, trials(24), workers(2), "sleep=0.02")
     for process in [shared.start(*words) for _ in range(3)]:
@@ -33,6 +34,7 @@ def test_commands_that_start_together_share_the_slots(shared: Stage) -> None:
     assert len(set(values)) == 24, "two workers drew the same point"
 
 
+@pytest.mark.slow
 def test_every_combination_is_run_once(shared: Stage) -> None:
     words = ("x=1,2,3", "kind=plain,fancy", "y=range(0,2)", NAMED, workers(2))
     for process in [shared.start(*words) for _ in range(2)]:
@@ -64,6 +66,7 @@ def test_a_larger_number_extends_and_the_same_number_does_nothing(stage: Stage) 
     assert folders == list("01234"), "numbering and folders go on"
 
 
+@pytest.mark.slow
 def test_the_same_command_resumes_what_was_interrupted_then_starts_anew(stage: Stage) -> None:
     """Without a name: unfinished is resumed, finished makes ``<name>-2``."""
     words = ("x=1,2,3,4", "sleep=0.3", workers(2))
@@ -93,6 +96,7 @@ def test_the_same_command_resumes_what_was_interrupted_then_starts_anew(stage: S
     assert len(stage.studies()) == 3, "another command is another study"
 
 
+@pytest.mark.slow
 def test_no_trial_starts_after_the_timeout_and_the_study_can_be_resumed(stage: Stage) -> None:
     words = (*SAMPLED, trials(6), "sleep=0.5")
     result = stage.run(*words, "hydra.sweeper.timeout=1.2")
@@ -104,6 +108,7 @@ def test_no_trial_starts_after_the_timeout_and_the_study_can_be_resumed(stage: S
     assert check_whole(stage, 6) == []
 
 
+@pytest.mark.slow
 def test_ctrl_c_costs_no_attempt_under_a_launcher_either(stage: Stage) -> None:
     words = ("x=1,2,3,4", "sleep=0.4", workers(2), NAMED, "hydra/launcher=joblib")
     process = stage.start(*words)
@@ -117,6 +122,7 @@ def test_ctrl_c_costs_no_attempt_under_a_launcher_either(stage: Stage) -> None:
     assert all(trial.user_attrs["attempt"] == 0 for trial in stage.trials())
 
 
+@pytest.mark.slow
 def test_one_is_told_what_a_repeated_command_will_do(stage: Stage) -> None:
     told = stage.run("x=1,2", "hydra.sweep.dir='multirun/${now:%H-%M-%S}'")
     assert "hydra.sweep.dir holds the time" in told.out + told.err
@@ -140,6 +146,7 @@ def test_patience_stops_when_nothing_better_comes(stage: Stage) -> None:
     assert len(stage.trials("up")) == 8, "each is better than the one before"
 
 
+@pytest.mark.slow
 def test_known_points_come_first_whoever_runs_them(shared: Stage) -> None:
     points = "hydra.sweeper.enqueue=[{x: 0.25}, {x: 0.75, y: 2}]"
     words = (*SAMPLED, "y=range(0,5)", points, trials(8), workers(2))
@@ -184,6 +191,7 @@ def test_a_seed_gives_the_same_points_to_any_number_of_workers(stage: Stage) -> 
     assert len(set(drawn["one"])) == 6
 
 
+@pytest.mark.slow
 def test_callbacks_hear_of_a_study_once_and_of_each_trial(shared: Stage) -> None:
     callback = "+hydra.sweeper.callbacks.heard={_target_: heard.Heard, slow: 0.5}"
     words = (*SAMPLED, trials(8), workers(2), callback)

@@ -195,6 +195,7 @@ def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
 def test_what_is_interrupted_is_given_back_and_the_same_command_finishes(
     tmp_path: Path,

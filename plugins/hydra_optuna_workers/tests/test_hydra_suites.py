@@ -25,11 +25,15 @@ def launcher_there(launcher_name: str) -> None:
 
 
 @pytest.mark.usefixtures("launcher_there")
-@pytest.mark.parametrize(("launcher_name", "overrides"), [("basic", SWEEPER), ("joblib", SWEEPER)])
+@pytest.mark.parametrize(
+    ("launcher_name", "overrides"),
+    [("basic", SWEEPER), pytest.param("joblib", SWEEPER, marks=pytest.mark.slow)],
+)
 class TestLauncher(LauncherTestSuite):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("launcher_there")
 @pytest.mark.parametrize(
     ("task_launcher_cfg", "extra_flags", "launcher_name"),

@@ -18,10 +18,10 @@ SWEEP = (
     ("pruner", "options"),
     [
         ("median", ["n_startup_trials=2"]),
-        ("percentile", ["n_startup_trials=2"]),
+        pytest.param("percentile", ["n_startup_trials=2"], marks=pytest.mark.slow),
         ("hyperband", []),
-        ("hyperband", [f"max_resource={STEPS}"]),
-        ("successive_halving", []),
+        pytest.param("hyperband", [f"max_resource={STEPS}"], marks=pytest.mark.slow),
+        pytest.param("successive_halving", [], marks=pytest.mark.slow),
         ("threshold", ["upper=5"]),
     ],
     ids=str,

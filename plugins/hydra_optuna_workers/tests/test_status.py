@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -75,6 +77,7 @@ def test_a_running_sweep(stage: Stage, ask: Ask) -> None:
     assert all(0 <= study.now - (slot.started or 0) < 60 for slot in study.slots)
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_then_its_retry(stage: Stage, ask: Ask) -> None:
     words = (*SWEEP, "hydra.sweeper.n_trials=3")
     process = stage.start(*words, "sleep=60")
@@ -94,6 +97,25 @@ def test_a_killed_sweep_then_its_retry(stage: Stage, ask: Ask) -> None:
     assert retried[3].split() == ["0", "1", "1", "COMPLETE"], said
     best = min(trial.value for trial in stage.trials() if trial.value is not None)
     assert f"best {best:.5g}  trial " in said
+
+
+def test_an_owner_elsewhere_is_known_by_its_lease(stage: Stage, ask: Ask) -> None:
+    stage.run("x=1,2", "hydra.sweeper.study_name=s", INLINE)
+    place = stage.folder / "sweeps/s/study.db"
+
+    def held(seconds: float) -> str:
+        owner, until = "gpu-7-9f3c1d2e4b5a-[4026531836 4711 1.00 5d0c/1", time.time() + seconds
+        with closing(sqlite3.connect(place)) as database, database:
+            change = "UPDATE hydra_slots SET state='RUNNING', owner=?, lease=? WHERE slot=1"
+            database.execute(change, (owner, until))
+        return ask(str(place))
+
+    said = held(40.5)
+    assert "1 of 2 slots have ended  1 complete  1 running  0 left" in said
+    assert re.search(r" 1 +0 +gpu-7 4711 +\S+ +40 s left ", said), said
+    said = held(-1)
+    assert "1 lost with their owner" in said and "1 left" in said
+    assert re.search(r" gpu-7 4711 +\S+ +run out ", said), said
 
 
 def test_what_failed_and_why(stage: Stage, ask: Ask) -> None:
@@ -190,11 +212,11 @@ def test_an_owner_is_called_as_people_call_it() -> None:
 def test_times_are_those_of_the_slots(stage: Stage) -> None:
     stage.run("x=1,2,3", "hydra.sweeper.study_name=s", "sleep=0.05", INLINE)
     found = status.times(str(stage.folder / "sweeps/s"))
-    assert [time.state for time in found] == ["COMPLETE"] * 3
-    assert [time.started for time in found] == sorted(time.started for time in found)
+    assert [slot.state for slot in found] == ["COMPLETE"] * 3
+    assert [slot.started for slot in found] == sorted(slot.started for slot in found)
     spans = sorted(stage.spans(), key=lambda span: span.start)
-    for time, span in zip(found, spans, strict=True):
-        assert time.started <= span.start and span.last <= time.ended
+    for slot, span in zip(found, spans, strict=True):
+        assert slot.started <= span.start and span.last <= slot.ended
 
 
 def test_as_a_command(stage: Stage) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import psutil
+import pytest
 from optuna.trial import TrialState
 
 from tests.processes import eventually
@@ -15,16 +16,12 @@ NAMED, TWO = "hydra.sweeper.study_name=s", "hydra.sweeper.n_jobs=2"
 
 def test_workers_do_not_wait_for_each_other(stage: Stage) -> None:
     """One slow task keeps one worker; the other runs all the rest meanwhile."""
-    stage.run("x=1", NAMED)  # the command below is timed from its own log
-    stage.log.unlink()
-    stage.run(
-        "sleep=1.5,0.01,0.02,0.03,0.04,0.05", "hydra.sweeper.study_name=uneven", TWO
-    )  # fmt: skip
-    spans = stage.spans()
-    slow = next(span for span in spans if span.params["sleep"] == 1.5)
-    rest = [span for span in spans if span is not slow]
-    assert {span.pid for span in rest} != {slow.pid}
-    assert all(span.pid != slow.pid for span in rest)
+    condition = "+hydra.sweeper.when={x: {does: return}}"
+    stage.run("does=waits,return", "x=1,2,3,4,5", condition, NAMED, TWO)
+    assert [trial.state for trial in stage.trials()] == [TrialState.COMPLETE] * 6
+    slow = next(span for span in stage.spans() if span.params["does"] == "waits")
+    rest = [span for span in stage.spans() if span is not slow and span.trial != slow.trial]
+    assert len(rest) == 5 and slow.pid not in {span.pid for span in rest}
 
 
 def test_a_child_is_replaced_after_as_many_trials_as_are_allowed(stage: Stage) -> None:
@@ -57,6 +54,7 @@ def test_what_cannot_be_loaded_costs_no_trial_that_works_without(stage: Stage) -
     assert [trial.state for trial in stage.trials()] == [TrialState.COMPLETE]
 
 
+@pytest.mark.slow
 def test_children_do_not_outlive_a_study_that_cannot_be_opened(stage: Stage) -> None:
     callback = "+hydra.sweeper.callbacks.h={_target_: heard.Heard, wait_for: 'preloaded.*'}"
     broken = "+hydra.sweeper.callbacks.i={_target_: heard.Heard, slow: none}"

@@ -81,6 +81,15 @@ def die_once() -> float:
     return 0.0
 
 
+def wait_for_others() -> None:
+    """Take until the five others have ended; in batches they would never begin."""
+    end, log = time.monotonic() + 60, Path(os.environ["STUB_LOG"])
+    while log.read_text().count('"event": "end"') < 5:
+        if time.monotonic() > end:
+            raise TimeoutError("the others wait for this one")
+        time.sleep(EVERY)
+
+
 RETURNED: dict[str, Any] = {
     "nan": float("nan"),
     "none": None,
@@ -94,6 +103,7 @@ DONE = {
     "exit0": lambda: sys.exit(0),
     "exit3": lambda: sys.exit(3),
     "die": die,
+    "waits": wait_for_others,
     "die_once": die_once,
     "interrupt": lambda: os.kill(os.getpid(), signal.SIGINT),
 }
