@@ -77,6 +77,7 @@ def test_it_is_a_run_of_its_own_that_names_the_models(
 
 
 @pytest.mark.tensorflow
+@pytest.mark.slow
 def test_a_bare_file_on_other_photos_with_mirror_images(
     own: tuple[Run, Ended], first: Run, lab: Lab, tmp_path: Path
 ) -> None:
@@ -84,7 +85,7 @@ def test_a_bare_file_on_other_photos_with_mirror_images(
     (tmp_path / "mine.keras").with_name("classes.json").write_text(json.dumps(["cat", "dog"]))
     words = lab.overrides(evaluation__tta="flip", data__classes="[dog,cat]")
     said = succeeded(lab.command("evaluate", "--model", tmp_path / "mine.keras", *words))
-    assert "Not known what this file learned from" in said.err
+    assert "It is unknown which photos this file was trained on" in said.err
     (made,) = [r for r in lab.runs() if r.tags.get("catdog.model") == f"{tmp_path}/mine.keras"]
     assert "catdog.model_run" not in made.tags
     rows = rows_of(made.artifacts / "evaluation/predictions.csv")

@@ -142,7 +142,7 @@ def test_the_registered_version_is_the_runs_own_model(
         (["--study", "nowhere"], 1, "nowhere"),
         (["--study", "nowhere", "--retrain", "2"], 1, "no study was logged"),
         (["--run", "a", "--study", "b"], 2, "not allowed with"),
-        (["--retrain", "2"], 2, "--retrain wants --study"),
+        (["--retrain", "2"], 2, "--retrain needs --study"),
         (["--study", "a", "--retrain", "1", "--seeds", "0"], 2, "--seeds N >= 1"),
     ],
 )

@@ -93,6 +93,7 @@ def test_a_trials_command_pasted_elsewhere_gives_its_figures(
     assert lab.found("pasted").results() == trial.results()
 
 
+@pytest.mark.slow
 def test_what_is_not_the_same_is_shown_with_what_may_be_why(
     again: dict[str, Ended], first: Run, lab: Lab
 ) -> None:
@@ -183,7 +184,7 @@ def deleted(log: Log, tracker: Tracker) -> str:
 
 WRONG: dict[str, tuple[Case, str]] = {
     "unknown": (lambda log, tracker: "f" * 32, "no run has this id, or this prefix"),
-    "too short": (lambda log, tracker: log().run_id[:3], "4 letters at least"),
+    "too short": (lambda log, tracker: log().run_id[:3], "at least 4 characters"),
     "no id": (lambda log, tracker: "best", "no run has this id, or this prefix"),
     "sweep": (
         lambda log, tracker: log(**{"catdog.kind": "sweep", "optuna.study": "heads-1"}).run_id,

@@ -85,6 +85,7 @@ def test_it_is_a_run_of_kind_evaluation_with_pictures(looked: tuple[Run, str]) -
 
 
 @pytest.mark.tensorflow
+@pytest.mark.slow
 def test_doubted_training_photos_are_dropped(
     lab: Lab, looked: tuple[Run, str], tmp_path: Path
 ) -> None:

@@ -123,6 +123,7 @@ def test_two_stages_are_one_training(ask: Ask, lab: Lab) -> None:
     assert 100_000 < outcome.parameters < whole.count_params()
 
 
+@pytest.mark.slow
 def test_streaming_gives_what_the_cut_gives(ask: Ask) -> None:
     cached, _ = ask()
     streamed, _ = ask(features__mode="stream")
@@ -133,6 +134,7 @@ def test_streaming_gives_what_the_cut_gives(ask: Ask) -> None:
     np.testing.assert_allclose(predicted(streamed), predicted(cached), atol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_trial_leaves_nothing_to_the_next(ask: Ask, lab: Lab) -> None:
     from catdog.core.memo import Memo
 
@@ -149,6 +151,7 @@ def test_a_trial_leaves_nothing_to_the_next(ask: Ask, lab: Lab) -> None:
     assert len({recipe["weights"] for recipe in recipes(lab)}) == 1
 
 
+@pytest.mark.slow
 def test_a_second_stage_that_helps_nobody_is_not_kept(ask: Ask, lab: Lab) -> None:
     run, outcome = ask(finetune__lr=10, evaluation__tta="flip")
     assert outcome.fitted.best_epoch <= 2
@@ -159,6 +162,7 @@ def test_a_second_stage_that_helps_nobody_is_not_kept(ask: Ask, lab: Lab) -> Non
     assert outcome.parameters == 2 * 1280 + 2
 
 
+@pytest.mark.slow
 def test_both_flips_with_views_a_schedule_and_averages(ask: Ask, lab: Lab) -> None:
     run, _ = ask(
         augment="flip",
@@ -198,6 +202,7 @@ def test_patience_is_of_each_stage(ask: Ask) -> None:
     assert rates == pytest.approx([30] * (len(rates) - 1) + [1e-4])
 
 
+@pytest.mark.slow
 def test_what_a_cut_model_saw_can_be_explained(ask: Ask, lab: Lab) -> None:
 
     from catdog.inference.classifier import load

@@ -215,7 +215,7 @@ def test_what_it_cannot_answer_is_refused_in_a_sentence(case: str, said) -> None
 def test_there_is_no_pickle_and_one_copy_of_the_weights(first: Run, lab: Lab) -> None:
     place = lab.folder / "mlruns/artifacts/models" / first.models[0] / "artifacts"
     files = {path.name for path in place.rglob("*") if path.is_file()}
-    assert {"MLmodel", "requirements.txt", "served.py", "best.keras"} <= files
+    assert {"MLmodel", "requirements.txt", "served_model.py", "best.keras"} <= files
     assert not [name for name in files if name.endswith((".pkl", ".pickle", ".cloudpickle"))]
     (copy,) = place.rglob("best.keras")
     assert copy.samefile(first.artifacts / "checkpoints/best.keras")
