@@ -83,9 +83,9 @@ def field_docs(owner: type) -> dict[str, str]:
         Text by field, each on one line; fields without a literal are left out.
 
     Example:
-        >>> from catdog.settings.training import Finetune
-        >>> field_docs(Finetune)["epochs"]
-        'Largest number of epochs in the second stage; 0 skips it.'
+        >>> from catdog.settings.training import Trainer
+        >>> field_docs(Trainer)["epochs"]
+        'Largest number of epochs in the first stage.'
     """
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
     body = definition.body if isinstance(definition, ast.ClassDef) else []

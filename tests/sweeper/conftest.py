@@ -19,6 +19,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / "plugins/hydra_optuna_workers"
+collect_ignore_glob = ["app/*"]  # programs that tests start
 sys.path.insert(0, str(PLUGIN))  # its tests are the package ``tests``
 
 from tests.fixtures import postgres, postgres_server, stage  # noqa: E402, F401

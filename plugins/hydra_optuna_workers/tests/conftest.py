@@ -17,6 +17,9 @@ from tests.stage import APP, ROOT
 UNSET = ("HYDRA_", "OMP_NUM_", "TF_NUM_", "MKL_NUM_", "OPENBLAS_NUM_", "COLUMNS")
 """Environment variables, by prefix, that would change what a sweep does or shows."""
 
+collect_ignore_glob = ["app/*", "old/*", "failing_app.py"]
+"""Programs that tests start: to look for doctests in them would register their configurations."""
+
 # how long an example takes says more about the machine than about the code
 settings.register_profile("sweeper", deadline=None)
 settings.load_profile("sweeper")
