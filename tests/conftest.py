@@ -26,8 +26,8 @@ UNSET = ("MLFLOW_", "KERAS_", "CATDOG_", "HYDRA_", "TF_NUM_", "OMP_NUM_")
 PIP_CONFIG = Path.home() / ".config" / "pip" / "pip.conf"
 PHOTOS_PER_CLASS = 40
 
-FIRST_LAB = {"test_train", "test_predict", "test_gradcam", "test_compare", "test_served_model",
-             "test_store", "test_sweeps", "test_serving", "test_run_lookup"}  # fmt: skip
+SECOND_LAB = {"test_finetune", "test_suspects", "test_promote", "test_doctor", "test_machines"}
+"""Files whose tests have no use for the runs of the fixture ``pair``."""
 
 # a shell starts `pytest &` with Ctrl-C ignored, and so would be every command that tests interrupt
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -37,12 +37,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let pytest-xdist's loadgroup keep a file's tests together, and those that share a lab.
 
-    There are two labs, because one worker would have most of the work. Files that use the runs of
-    the fixture ``pair`` share the first.
+    There are two labs, because one worker would have most of the work.
     """
     for item in items:
         used = getattr(item, "fixturenames", ())
-        lab = "first lab" if item.path.stem in FIRST_LAB else "second lab"
+        lab = "second lab" if item.path.stem in SECOND_LAB else "first lab"
         item.add_marker(pytest.mark.xdist_group(lab if "lab" in used else item.path.name))
 
 

@@ -77,6 +77,7 @@ def test_a_trials_repeat_has_the_same_figures(
     assert run.results() == trial.results()
 
 
+@pytest.mark.slow
 def test_a_repeat_is_a_run_of_its_own(again: dict[str, Ended], lab: Lab, trial: Run) -> None:
     run = lab.found("trial")
     assert (run.tags["catdog.kind"], run.tags["catdog.repeats"]) == ("run", trial.id)
@@ -86,6 +87,7 @@ def test_a_repeat_is_a_run_of_its_own(again: dict[str, Ended], lab: Lab, trial: 
     assert run.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_a_trials_command_pasted_elsewhere_gives_its_figures(
     again: dict[str, Ended], lab: Lab, trial: Run
 ) -> None:
