@@ -49,6 +49,7 @@ def looked(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str
 
 
 @pytest.mark.tensorflow
+@pytest.mark.slow
 def test_the_moved_photo_is_a_suspect(looked: tuple[Run, str]) -> None:
     made, said = looked
     rows = rows_of(made.artifacts / "suspects/suspects.csv")
@@ -62,6 +63,7 @@ def test_the_moved_photo_is_a_suspect(looked: tuple[Run, str]) -> None:
 
 
 @pytest.mark.tensorflow
+@pytest.mark.slow
 def test_the_copy_is_found_with_its_splits(looked: tuple[Run, str]) -> None:
     made, _ = looked
     rows = rows_of(made.artifacts / "suspects/duplicates.csv")
@@ -75,6 +77,7 @@ def test_the_copy_is_found_with_its_splits(looked: tuple[Run, str]) -> None:
 
 
 @pytest.mark.tensorflow
+@pytest.mark.slow
 def test_it_is_a_run_of_kind_evaluation_with_pictures(looked: tuple[Run, str]) -> None:
     made, said = looked
     assert made.status == "FINISHED" and made.tags["catdog.kind"] == "evaluation"

@@ -83,6 +83,7 @@ def test_without_the_extra_the_error_names_it(
 
 
 @needs_tfds
+@pytest.mark.slow
 def test_photos_are_exported_byte_for_byte_and_once(prepared: Path, tmp_path: Path) -> None:
     choice = Data(name="tfds", path=str(prepared))
     made = data.prepare(choice, tmp_path / "cache", Progress())

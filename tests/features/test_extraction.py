@@ -294,6 +294,7 @@ def test_after_kill_9_the_rest_is_computed(tmp_path, child):
     np.testing.assert_array_equal(values(held), undisturbed(tmp_path))
 
 
+@pytest.mark.slow
 def test_two_processes_do_the_work_once(tmp_path, child):
     notes = []
 

@@ -187,6 +187,7 @@ def test_cache_disk_and_stream_are_alike(tmp_path, photos, small, dtype, toleran
 
 
 @pytest.mark.parametrize("network", ["mobilenet_v3_small", "efficientnet_v2_b0"])
+@pytest.mark.slow
 def test_the_file_predicts_what_was_trained(tmp_path, photos, network):
     built = enliven(build(network))
     extractor, rest = cut_at(built, blocks.BLOCKS[network][-3], "float32")
