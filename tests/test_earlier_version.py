@@ -92,8 +92,10 @@ def unpack(place: Path) -> None:
     git = ["git", "-C", str(PROJECT)]
     there = subprocess.run([*git, "cat-file", "-e", f"{COMMIT}^{{commit}}"], capture_output=True)
     if there.returncode:
-        reason = f"commit {COMMIT} is not in the git history here (a shallow clone?)"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+        asked = subprocess.check_output([*git, "rev-parse", "--is-shallow-repository"], text=True)
+        cut = asked.strip() == "true"
+        reason = f"commit {COMMIT} is not in the git history here" + " (a shallow clone)" * cut
+        pytest.skip(reason) if cut or os.environ.get("CI") != "true" else pytest.fail(reason)
     packed = f"{place}.zip"
     subprocess.run([*git, "archive", f"--output={packed}", COMMIT], check=True)
     shutil.unpack_archive(packed, place)
