@@ -92,8 +92,8 @@ def unpack(place: Path) -> None:
     git = ["git", "-C", str(PROJECT)]
     there = subprocess.run([*git, "cat-file", "-e", f"{COMMIT}^{{commit}}"], capture_output=True)
     if there.returncode:
-        asked = subprocess.check_output([*git, "rev-parse", "--is-shallow-repository"], text=True)
-        cut = asked.strip() == "true"
+        ask = [*git, "rev-parse", "--is-shallow-repository"]
+        cut = subprocess.run(ask, capture_output=True, text=True).stdout.strip() == "true"
         reason = f"commit {COMMIT} is not in the git history here" + " (a shallow clone)" * cut
         pytest.skip(reason) if cut or os.environ.get("CI") != "true" else pytest.fail(reason)
     packed = f"{place}.zip"
