@@ -28,6 +28,7 @@ from optuna_workers.storage.location import Location
 from optuna_workers.storage.notes import N_TRIALS
 from optuna_workers.storage.retry import patiently
 from optuna_workers.storage.slots import SLOTS, Claims, read_facts
+from optuna_workers.workers.current_trial import Postponed
 from optuna_workers.workers.job import Work
 from optuna_workers.workers.launch import Launched
 
@@ -66,7 +67,12 @@ def sweep(
     results.save_whole(config, where.directory / "multirun.yaml")
     plan = _plan(asked, where, claims, config.hydra.sweeper, example)
     callbacks = Callbacks.build(config.hydra.sweeper.callbacks)
-    return _run(plan, claims, callbacks, Work(context, config, task), before)
+    try:
+        return _run(plan, claims, callbacks, Work(context, config, task), before)
+    except StorageAway:
+        raise
+    except Postponed as error:  # of a callback: what it needs was away for too long
+        raise _postponed(str(error), plan) from None
 
 
 def _plan(
@@ -154,10 +160,14 @@ def _work_off(session: Session) -> list[list[Any]]:
             "return one value per direction"
         )
     if launched.away:
-        raise SweepPostponed(f"{launched.away}; the same command goes on with {plan.name}")
+        raise _postponed(launched.away, plan)
     _report_stop(session)
     jobs = [cloudpickle.loads(job) for job in packed]
     return [sorted(jobs, key=lambda job: job.hydra_cfg.hydra.job.num)]
+
+
+def _postponed(reason: str, plan: Plan) -> SweepPostponed:
+    return SweepPostponed(f"{reason}; the same command goes on with {plan.name}")
 
 
 def _report_stop(session: Session) -> None:
