@@ -34,6 +34,9 @@ from optuna_workers.workers.launch import Launched
 
 log = logging.getLogger(__name__)
 
+UNRELEASED = ".unreleased-"
+"""Prefix of files in the study's folder: of commands that ended while the database was away."""
+
 
 @dataclass
 class Session:
@@ -70,6 +73,7 @@ def sweep(
     try:
         return _run(plan, claims, callbacks, Work(context, config, task), before)
     except StorageAway:
+        _note_for_later(plan)
         raise
     except Postponed as error:  # of a callback: what it needs was away for too long
         raise _postponed(str(error), plan) from None
@@ -107,6 +111,7 @@ def _run(
     launched = Launched(plan, work)
     claims.keep(N_TRIALS, plan.n_trials)
     with claims.session(plan.session), contextlib.closing(launched):
+        _give_back_for_earlier(plan, claims)
         launched.start_early(plan, claims.ended())
         study = describe(plan, claims)
         shared = claims.once("study_start", lambda: callbacks.study_start(study))
@@ -164,6 +169,19 @@ def _work_off(session: Session) -> list[list[Any]]:
     _report_stop(session)
     jobs = [cloudpickle.loads(job) for job in packed]
     return [sorted(jobs, key=lambda job: job.hydra_cfg.hydra.job.num)]
+
+
+def _note_for_later(plan: Plan) -> None:
+    """Note beside the trials that this command's slots are free: its database is away."""
+    with contextlib.suppress(OSError):  # the folder may be gone with it
+        (plan.directory / f"{UNRELEASED}{plan.session}").touch()
+
+
+def _give_back_for_earlier(plan: Plan, claims: Claims) -> None:
+    """Give back, at no cost of an attempt, what earlier commands could not."""
+    for note in plan.directory.glob(f"{UNRELEASED}*"):
+        claims.release_all(note.name.removeprefix(UNRELEASED))
+        note.unlink(missing_ok=True)
 
 
 def _postponed(reason: str, plan: Plan) -> SweepPostponed:
