@@ -20,16 +20,22 @@ from optuna_workers import request, results, stopping
 from optuna_workers.callbacks import Callbacks, StudyInfo
 from optuna_workers.callbacks.study_info import describe
 from optuna_workers.display.watch import Watch
+from optuna_workers.errors import StorageAway, SweepPostponed
 from optuna_workers.plan import Plan, key_of
 from optuna_workers.request import SweepRequest
 from optuna_workers.storage import location, studies
 from optuna_workers.storage.location import Location
 from optuna_workers.storage.notes import N_TRIALS
+from optuna_workers.storage.retry import patiently
 from optuna_workers.storage.slots import SLOTS, Claims, read_facts
+from optuna_workers.workers.current_trial import Postponed
 from optuna_workers.workers.job import Work
 from optuna_workers.workers.launch import Launched
 
 log = logging.getLogger(__name__)
+
+UNRELEASED = ".unreleased-"
+"""Prefix of files in the study's folder: of commands that ended while the database was away."""
 
 
 @dataclass
@@ -64,7 +70,13 @@ def sweep(
     results.save_whole(config, where.directory / "multirun.yaml")
     plan = _plan(asked, where, claims, config.hydra.sweeper, example)
     callbacks = Callbacks.build(config.hydra.sweeper.callbacks)
-    return _run(plan, claims, callbacks, Work(context, config, task), before)
+    try:
+        return _run(plan, claims, callbacks, Work(context, config, task), before)
+    except StorageAway:
+        _note_for_later(plan)
+        raise
+    except Postponed as error:  # of a callback: what it needs was away for too long
+        raise _postponed(str(error), plan) from None
 
 
 def _plan(
@@ -99,6 +111,7 @@ def _run(
     launched = Launched(plan, work)
     claims.keep(N_TRIALS, plan.n_trials)
     with claims.session(plan.session), contextlib.closing(launched):
+        _give_back_for_earlier(plan, claims)
         launched.start_early(plan, claims.ended())
         study = describe(plan, claims)
         shared = claims.once("study_start", lambda: callbacks.study_start(study))
@@ -142,7 +155,7 @@ def _work_off(session: Session) -> list[list[Any]]:
                 raise
             finally:  # of workers that a launcher ended, or that could not tidy up
                 claims.release_all(plan.session)
-            if launched.mismatch or stopping.reason(claims, plan):
+            if launched.mismatch or launched.away or stopping.reason(claims, plan):
                 break
             if not watch.wait_for_others():
                 break
@@ -151,9 +164,28 @@ def _work_off(session: Session) -> list[list[Any]]:
             f"hydra.sweeper.direction={list(plan.directions)}: {launched.mismatch}; "
             "return one value per direction"
         )
+    if launched.away:
+        raise _postponed(launched.away, plan)
     _report_stop(session)
     jobs = [cloudpickle.loads(job) for job in packed]
     return [sorted(jobs, key=lambda job: job.hydra_cfg.hydra.job.num)]
+
+
+def _note_for_later(plan: Plan) -> None:
+    """Note beside the trials that this command's slots are free: its database is away."""
+    with contextlib.suppress(OSError):  # the folder may be gone with it
+        (plan.directory / f"{UNRELEASED}{plan.session}").touch()
+
+
+def _give_back_for_earlier(plan: Plan, claims: Claims) -> None:
+    """Give back, at no cost of an attempt, what earlier commands could not."""
+    for note in plan.directory.glob(f"{UNRELEASED}*"):
+        claims.release_all(note.name.removeprefix(UNRELEASED))
+        note.unlink(missing_ok=True)
+
+
+def _postponed(reason: str, plan: Plan) -> SweepPostponed:
+    return SweepPostponed(f"{reason}; the same command goes on with {plan.name}")
 
 
 def _report_stop(session: Session) -> None:
@@ -171,6 +203,12 @@ def _report_stop(session: Session) -> None:
             _keep_stop(session, reason)
 
 
+@patiently
+def _write_results(study: StudyInfo) -> None:
+    results.write(study.directory / "optimization_results.yaml", study.load())
+
+
+@patiently
 def _keep_stop(session: Session, reason: str) -> None:
     """Keep why a study is over, so that the same command starts a new one."""
     session.study.load().set_user_attr(studies.STOPPED, reason)
@@ -179,9 +217,15 @@ def _keep_stop(session: Session, reason: str) -> None:
 def _finish(session: Session) -> None:
     """Write the results of what has ended so far, and call ``on_study_end``."""
     plan, claims, callbacks = session.plan, session.claims, session.callbacks
-    stopped = session.launched.mismatch or stopping.reason(claims, plan)
-    study = describe(plan, claims, stopped)
-    results.write(study.directory / "optimization_results.yaml", study.load())
+    launched = session.launched
+    try:
+        stopped = launched.mismatch or launched.away or stopping.reason(claims, plan)
+        study = describe(plan, claims, stopped)
+        _write_results(study)
+    except StorageAway:  # what the callbacks have elsewhere is ended all the same
+        with contextlib.suppress(StorageAway):
+            callbacks.study_end(session.study)
+        raise
     if study.finished:  # several machines see the last trial end
         key = studies.end_of(claims.ended())
         claims.once(key, lambda: callbacks.study_end(study), wait=False)
