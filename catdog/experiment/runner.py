@@ -13,6 +13,8 @@ import contextlib
 import math
 from collections.abc import Iterator, Mapping
 
+from optuna_workers.workers import signals
+
 from catdog.core import paths
 from catdog.core.memo import Memo
 from catdog.core.provenance import Provenance, commit
@@ -97,17 +99,22 @@ def _tracked(
     tracker: Tracker, name: str, tags: Mapping[str, str], watcher: Watcher
 ) -> Iterator[Run]:
     """Yield a new MLflow run, and end it whatever happens."""
-    run = tracker.start(name, tags)
+    run = None
     try:
+        with signals.deferred():  # a run that is created is known here, and ended
+            run = tracker.start(name, tags)
         watcher.on_start(run.run_id, tracker.shown_uri)
         yield run
+        with signals.deferred():
+            run.end("FINISHED")
+            run.tags(watcher.end_tags("COMPLETE"))
     except Pruned:
-        run.end("FINISHED")
-        run.tags(watcher.end_tags("PRUNED"))
+        if run is not None:
+            run.end("FINISHED")
+            run.tags(watcher.end_tags("PRUNED"))
         raise
     except BaseException as error:
-        run.fail(error)
-        run.tags(watcher.end_tags("FAIL"))
+        if run is not None:
+            run.fail(error)
+            run.tags(watcher.end_tags("FAIL"))
         raise
-    run.end("FINISHED")
-    run.tags(watcher.end_tags("COMPLETE"))

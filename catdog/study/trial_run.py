@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from optuna_workers.workers import signals
+
 from catdog.core.provenance import Provenance
 from catdog.errors import ConfigError
 from catdog.progress import Advance, Progress, Watcher
@@ -47,12 +49,13 @@ def recorded(trial: SweepTrial, tracker: Tracker, provenance: Provenance) -> Ite
     try:
         yield
     except Exception:
-        run = tracker.start(f"{provenance.label} not started", names.run_tags(provenance))
-        link(trial, run.run_id, tracker.shown_uri)
-        with run.folder("error") as place:
-            (place / "traceback.txt").write_text(traceback.format_exc())
-        run.end("FAILED")
-        run.tags({names.STATE: "FAIL"})
+        with signals.deferred():  # a run that is created is ended
+            run = tracker.start(f"{provenance.label} not started", names.run_tags(provenance))
+            link(trial, run.run_id, tracker.shown_uri)
+            with run.folder("error") as place:
+                (place / "traceback.txt").write_text(traceback.format_exc())
+            run.end("FAILED")
+            run.tags({names.STATE: "FAIL"})
         raise
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import mlflow
 from filelock import FileLock
 from mlflow.exceptions import MlflowException
+from optuna_workers.workers import signals
 
 from catdog.core import paths
 from catdog.errors import ConfigError
@@ -92,13 +93,17 @@ class Tracker:
     @contextlib.contextmanager
     def recorded(self, name: str, tags: Mapping[str, str]) -> Iterator[Run]:
         """Start a run, yield it, and end it: FINISHED, or FAILED or KILLED by an exception."""
-        run = self.start(name, tags)
+        run = None
         try:
+            with signals.deferred():  # a run that is created is known here, and ended
+                run = self.start(name, tags)
             yield run
+            with signals.deferred():
+                run.end("FINISHED")
         except BaseException as error:
-            run.fail(error)
+            if run is not None:
+                run.fail(error)
             raise
-        run.end("FINISHED")
 
     def create(self, name: str, tags: Mapping[str, str]) -> Run:
         """Create a run without an owner tag; it is RUNNING until it is ended."""
