@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import hydra
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
-from optuna_workers.workers import signals
 
 from catdog.cli.overrides import CONFIG, plain
-from catdog.core import paths
+from catdog.core import interrupts, paths
 from catdog.errors import CatdogError
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ def start(task: Callable[[DictConfig], Any]) -> None:
         task: Takes the composed configuration; decorated by ``with_one_message`` unless it runs
             trials.
     """
-    signals.handle()
+    interrupts.handle()
     gc.disable()  # Hydra copies its configuration some 150,000 times and leaves no garbage
     # it also copies all registered configs for each group that --help lists; nothing changes them
     ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]

@@ -13,9 +13,7 @@ import contextlib
 import math
 from collections.abc import Iterator, Mapping
 
-from optuna_workers.workers import signals
-
-from catdog.core import paths
+from catdog.core import interrupts, paths
 from catdog.core.memo import Memo
 from catdog.core.provenance import Provenance, commit
 from catdog.data.manifest import Manifest
@@ -101,11 +99,11 @@ def _tracked(
     """Yield a new MLflow run, and end it whatever happens."""
     run = None
     try:
-        with signals.deferred():  # a run that is created is known here, and ended
+        with interrupts.deferred():  # a run that is created is known here, and ended
             run = tracker.start(name, tags)
         watcher.on_start(run.run_id, tracker.shown_uri)
         yield run
-        with signals.deferred():
+        with interrupts.deferred():
             run.end("FINISHED")
             run.tags(watcher.end_tags("COMPLETE"))
     except Pruned:

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from optuna_workers.workers import signals
-
+from catdog.core import interrupts
 from catdog.core.provenance import Provenance
 from catdog.errors import ConfigError
 from catdog.progress import Advance, Progress, Watcher
@@ -49,7 +48,7 @@ def recorded(trial: SweepTrial, tracker: Tracker, provenance: Provenance) -> Ite
     try:
         yield
     except Exception:
-        with signals.deferred():  # a run that is created is ended
+        with interrupts.deferred():  # a run that is created is ended
             run = tracker.start(f"{provenance.label} not started", names.run_tags(provenance))
             link(trial, run.run_id, tracker.shown_uri)
             with run.folder("error") as place:

@@ -12,9 +12,8 @@ from pathlib import Path
 import mlflow
 from filelock import FileLock
 from mlflow.exceptions import MlflowException
-from optuna_workers.workers import signals
 
-from catdog.core import paths
+from catdog.core import interrupts, paths
 from catdog.errors import ConfigError
 from catdog.tracking import owners
 from catdog.tracking.past_run import StoredRun
@@ -95,10 +94,10 @@ class Tracker:
         """Start a run, yield it, and end it: FINISHED, or FAILED or KILLED by an exception."""
         run = None
         try:
-            with signals.deferred():  # a run that is created is known here, and ended
+            with interrupts.deferred():  # a run that is created is known here, and ended
                 run = self.start(name, tags)
             yield run
-            with signals.deferred():
+            with interrupts.deferred():
                 run.end("FINISHED")
         except BaseException as error:
             if run is not None:
