@@ -9,7 +9,6 @@ import functools
 import gc
 import os
 import re
-import signal
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from catdog.cli.overrides import CONFIG, plain
-from catdog.core import paths
+from catdog.core import interrupts, paths
 from catdog.errors import CatdogError
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ def start(task: Callable[[DictConfig], Any]) -> None:
         task: Takes the composed configuration; decorated by ``with_one_message`` unless it runs
             trials.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    interrupts.handle()
     gc.disable()  # Hydra copies its configuration some 150,000 times and leaves no garbage
     # it also copies all registered configs for each group that --help lists; nothing changes them
     ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
@@ -116,10 +115,6 @@ def start(task: Callable[[DictConfig], Any]) -> None:
         if VERBOSE or message is None:
             raise
         exit_with(message, 1)
-
-
-def _terminate(number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt  # the same clean end as Ctrl-C
 
 
 def exit_with(message: str, status: int) -> NoReturn:

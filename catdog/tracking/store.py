@@ -15,7 +15,7 @@ from filelock import FileLock
 from mlflow.exceptions import MlflowException
 from optuna_workers.storage.patience import Fault
 
-from catdog.core import paths
+from catdog.core import interrupts, paths
 from catdog.core.patience import STORE, fault_of, lock_of
 from catdog.core.patience import patient as patient_client
 from catdog.errors import ConfigError
@@ -113,13 +113,17 @@ class Tracker:
     @contextlib.contextmanager
     def recorded(self, name: str, tags: Mapping[str, str]) -> Iterator[Run]:
         """Start a run, yield it, and end it: FINISHED, or FAILED or KILLED by an exception."""
-        run = self.start(name, tags)
+        run = None
         try:
+            with interrupts.deferred():  # a run that is created is known here, and ended
+                run = self.start(name, tags)
             yield run
+            with interrupts.deferred():
+                run.end("FINISHED")
         except BaseException as error:
-            run.fail(error)
+            if run is not None:
+                run.fail(error)
             raise
-        run.end("FINISHED")
 
     def create(self, name: str, tags: Mapping[str, str]) -> Run:
         """Create a run without an owner tag; it is RUNNING until it is ended."""

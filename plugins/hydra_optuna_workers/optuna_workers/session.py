@@ -6,6 +6,7 @@ import contextlib
 import copy
 import json
 import logging
+import time
 import uuid
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,6 +29,7 @@ from optuna_workers.storage.location import Location
 from optuna_workers.storage.notes import N_TRIALS
 from optuna_workers.storage.retry import patiently
 from optuna_workers.storage.slots import SLOTS, Claims, read_facts
+from optuna_workers.workers import signals
 from optuna_workers.workers.current_trial import Postponed
 from optuna_workers.workers.job import Work
 from optuna_workers.workers.launch import Launched
@@ -36,6 +38,9 @@ log = logging.getLogger(__name__)
 
 UNRELEASED = ".unreleased-"
 """Prefix of files in the study's folder: of commands that ended while the database was away."""
+
+MAX_IDLE = 10
+"""How often workers may end without any slot having come nearer to its end."""
 
 
 @dataclass
@@ -71,7 +76,8 @@ def sweep(
     plan = _plan(asked, where, claims, config.hydra.sweeper, example)
     callbacks = Callbacks.build(config.hydra.sweeper.callbacks)
     try:
-        return _run(plan, claims, callbacks, Work(context, config, task), before)
+        with signals.handled():
+            return _run(plan, claims, callbacks, Work(context, config, task), before)
     except StorageAway:
         _note_for_later(plan)
         raise
@@ -114,14 +120,15 @@ def _run(
         _give_back_for_earlier(plan, claims)
         launched.start_early(plan, claims.ended())
         study = describe(plan, claims)
-        shared = claims.once("study_start", lambda: callbacks.study_start(study))
+        with signals.deferred():  # what callbacks open, somebody must know, to close it
+            shared = claims.once("study_start", lambda: callbacks.study_start(study))
         plan = replace(plan, shared=shared, enqueue=_first_points(plan, shared))
         study = describe(plan, claims)
-        callbacks.session_start(study)
         session = Session(plan, claims, study, callbacks, launched)
-        if before:
-            _log_resumed(session)
         try:
+            callbacks.session_start(study)
+            if before:
+                _log_resumed(session)
             return _work_off(session)
         finally:
             _finish(session)
@@ -146,7 +153,8 @@ def _work_off(session: Session) -> list[list[Any]]:
     """Start workers until every slot has ended, here or elsewhere."""
     plan, claims, launched = session.plan, session.claims, session.launched
     packed: list[bytes] = []
-    with stopping.terminable(), Watch(plan, claims) as watch:
+    idle, known = 0, _progress(claims)
+    with Watch(plan, claims) as watch:
         while True:
             try:
                 packed += launched.run(plan, claims, session.study, session.callbacks)
@@ -159,6 +167,9 @@ def _work_off(session: Session) -> list[list[Any]]:
                 break
             if not watch.wait_for_others():
                 break
+            before, known = known, _progress(claims)
+            idle = idle + 1 if known == before else 0
+            _check_progress(idle, plan)
     if launched.mismatch:
         raise CompactHydraException(
             f"hydra.sweeper.direction={list(plan.directions)}: {launched.mismatch}; "
@@ -186,6 +197,22 @@ def _give_back_for_earlier(plan: Plan, claims: Claims) -> None:
 
 def _postponed(reason: str, plan: Plan) -> SweepPostponed:
     return SweepPostponed(f"{reason}; the same command goes on with {plan.name}")
+
+
+def _progress(claims: Claims) -> list[tuple[Any, ...]]:
+    """Return what changes when a slot comes nearer to its end."""
+    return [(row.slot, row.state, row.attempt, row.trial) for row in claims.rows()]
+
+
+def _check_progress(idle: int, plan: Plan) -> None:
+    """End a sweep whose workers find no trial to run although slots are left; wait in between."""
+    if idle >= MAX_IDLE:
+        raise CompactHydraException(
+            f"{plan.name}: workers were started {idle} times and ran no trial, although slots are "
+            "left; the same command goes on. python -m optuna_workers shows who holds them"
+        )
+    if idle:
+        time.sleep(0.5)
 
 
 def _report_stop(session: Session) -> None:
