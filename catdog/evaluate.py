@@ -94,6 +94,7 @@ def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 def _model(name: str, named: Mapping[str, str], scratch: Path) -> Model:
     from catdog import tracking
+    from catdog.cli import stored
     from catdog.tracking import model_lookup, past_run
 
     uri = named.get("tracking.uri")
@@ -102,7 +103,7 @@ def _model(name: str, named: Mapping[str, str], scratch: Path) -> Model:
     if not found.run_id:
         return Model(name, found)
     run = tracking.open_store(uri, experiment).open(found.run_id)
-    return Model(name, found, past_run.overrides(run), past_run.splits(run))
+    return Model(name, found, stored.of_run(run, named), past_run.splits(run))
 
 
 def kept_overrides(given: Sequence[str], words: Sequence[str]) -> list[str]:

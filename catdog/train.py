@@ -66,8 +66,7 @@ def with_best(words: Sequence[str]) -> list[str]:
 
     uri, experiment = named.get("tracking.uri"), named.get("tracking.experiment")
     store = tracking.open_store(uri, experiment or Tracking().experiment)
-    found = winner.overrides_of(named["best"], store)
-    best = [word for word in found if overrides.key_of(word) not in named]
+    best = winner.overrides_of(named["best"], store, named)
     index = next(k for k, word in enumerate(words) if word.startswith("+best="))
     after = (word for word in words[index:] if not word.startswith("+best="))
     # in the place of +best: Hydra takes no overrides on either side of its own options

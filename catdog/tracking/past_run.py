@@ -1,4 +1,4 @@
-"""Reads a logged run back: its state, overrides, splits and test predictions."""
+"""Reads a logged run back: its state, splits and test predictions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import yaml
 
 from catdog.errors import ConfigError
 from catdog.tracking import names
@@ -56,17 +55,6 @@ def _profile(text: str | None) -> dict[str, Any]:
     with contextlib.suppress(ValueError, TypeError):  # the experiment may have runs of others
         return dict(json.loads(text or "{}"))
     return {}
-
-
-def overrides(run: Run) -> list[str]:
-    """Return the overrides that a run was started with; those of a trial with the swept values.
-
-    Raises:
-        ConfigError: the run was not logged by catdog.
-    """
-    logged = yaml.safe_load(_text(run, names.OVERRIDES))
-    # JSON writes a character beyond 16 bits as two, which YAML does not join again
-    return [str(word).encode("utf-16", "surrogatepass").decode("utf-16") for word in logged]
 
 
 def splits(run: Run) -> dict[str, str]:

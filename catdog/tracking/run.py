@@ -25,8 +25,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.utils.file_utils import local_file_uri_to_path
 
+from catdog.errors import DataError
+
 BATCH = 1000
 """Largest number of metrics in one call of ``log_batch``, MLflow's limit."""
+
+MOST_BYTES = 1 << 30
+"""Size up to which an artifact is read as text; a million photos' manifest has 150 MB."""
 
 for name in ("mlflow", "alembic"):
     logging.getLogger(name).setLevel(logging.WARNING)
@@ -128,8 +133,13 @@ class Run:
 
     def has(self, path: str) -> bool:
         """Return whether the run has an artifact, such as ``checkpoints/best.keras``."""
+        return path in self._sizes(path)
+
+    def _sizes(self, path: str) -> dict[str, int | None]:
+        """Return the size in bytes, where known, of each artifact in the folder of one."""
         folder, _, _ = path.rpartition("/")
-        return path in {file.path for file in self.client.list_artifacts(self.run_id, folder)}
+        listed = self.client.list_artifacts(self.run_id, folder)
+        return {file.path: file.file_size for file in listed}
 
     def download(self, path: str, folder: Path) -> Path:
         """Download an artifact into a folder and return its file.
@@ -141,12 +151,21 @@ class Run:
             raise FileNotFoundError(f"{path} of run {self.run_id}")
         return Path(self.client.download_artifacts(self.run_id, path, str(folder)))
 
-    def text(self, path: str) -> str:
+    def text(self, path: str, *, most: int = MOST_BYTES) -> str:
         """Return the content of an artifact as text.
+
+        Args:
+            path: The artifact, such as ``config/overrides.yaml``.
+            most: Largest size in bytes that is read.
 
         Raises:
             FileNotFoundError: the run has no such artifact.
+            DataError: it is larger.
         """
+        size = self._sizes(path).get(path) or 0
+        if size > most:
+            found = f"has {size:,} bytes; at most {most:,} are read"
+            raise DataError(f"{path} of run {self.run_id}", found)
         with tempfile.TemporaryDirectory() as scratch:
             return self.download(path, Path(scratch)).read_text("utf-8", "replace")
 
