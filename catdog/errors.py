@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from optuna_workers.shown import shown as shown
+
 SHOWN = 5
 """Largest number of names in a message."""
 
@@ -31,8 +33,9 @@ class ConfigError(CatdogError):
 
     def __init__(self, key: str, found: object, expected: str, fix: str = "") -> None:
         self.key = key
-        shown = "null" if found is None else found
-        super().__init__(f"{key}={shown}: {expected}" + (f"; try `{fix}`" if fix else ""))
+        value = "null" if found is None else found
+        told = f"{key}={value}: {expected}" + (f"; try `{fix}`" if fix else "")
+        super().__init__(shown(told))
 
 
 class DataError(CatdogError):
@@ -50,7 +53,7 @@ class DataError(CatdogError):
 
     def __init__(self, path: object, found: str, fix: str = "") -> None:
         self.path = str(path)
-        super().__init__(f"{path}: {found}" + (f". {fix}" if fix else ""))
+        super().__init__(shown(f"{path}: {found}" + (f". {fix}" if fix else "")))
 
 
 def listed(names: Sequence[str]) -> str:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.console import Console as RichConsole
 from rich.table import Table
-from rich.text import Text
 
 from catdog.cli import arguments, console, hydra_app
 from catdog.cli.overrides import key_of
@@ -214,21 +213,23 @@ def print_comparison(
     """Print which figures of a repeat differ, and what may be the reason."""
     out, others = RichConsole(width=200, highlight=False), sum(d.differing for d in differing)
     summary = f"{title}: {figures - others} of {figures} figures are the same to the last bit"
-    out.print(summary, markup=False)
+    out.print(console.text(summary))
     if not differing:
         return
     table = Table("metric", "differ", "first at step", "then", "now", "at most by")
     for one in differing:
         apart = "missing" if math.isnan(one.largest) else f"{one.largest:.1e}"
         points = f"{one.differing} of {one.points}"
-        table.add_row(one.metric, points, str(one.step), repr(one.then), repr(one.now), apart)
+        table.add_row(
+            console.text(one.metric), points, str(one.step), repr(one.then), repr(one.now), apart
+        )
     out.print(table)
     if not reasons:
         out.print("Code, photos, weights, settings, packages, machine and threads are the same.")
         return
     table = Table("what may be why", "then", "now")
     for reason in reasons[:SHOWN_REASONS]:
-        table.add_row(Text(reason.what), Text(reason.then), Text(reason.now))
+        table.add_row(*map(console.text, (reason.what, reason.then, reason.now)))
     out.print(table)
     if len(reasons) > SHOWN_REASONS:
         more = len(reasons) - SHOWN_REASONS

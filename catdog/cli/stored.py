@@ -14,11 +14,10 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from optuna_workers.shown import shown
 
 from catdog.cli.overrides import key_of
 from catdog.core import paths, plain_yaml
-from catdog.errors import ConfigError, DataError, listed
+from catdog.errors import ConfigError, DataError, listed, shown
 from catdog.settings import parse
 from catdog.settings.groups import group_types
 from catdog.tracking import names

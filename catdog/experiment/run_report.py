@@ -17,6 +17,7 @@ import numpy as np
 from catdog.core import provenance
 from catdog.core.provenance import Commit, Provenance
 from catdog.data.manifest import Manifest, Photo
+from catdog.errors import shown
 from catdog.evaluation.metrics import Scores, confusion, worst_mistakes, write_predictions
 from catdog.experiment import description
 from catdog.models.pretrained import Weights
@@ -199,8 +200,8 @@ def evaluation(
     worst = worst_mistakes(probabilities, labels)
     predicted = probabilities.argmax(1)
     captions = [
-        f"{classes[labels[i]]}, said {classes[predicted[i]]} {probabilities[i].max():.2f}\n"
-        f"{Path(photos[i].path).name}"
+        f"{shown(classes[labels[i]])}, said {shown(classes[predicted[i]])} "
+        f"{probabilities[i].max():.2f}\n{shown(Path(photos[i].path).name)}"
         for i in worst
     ]
     wrong = int((predicted != labels).sum())

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from catdog.errors import ConfigError
+from catdog.core import tables
+from catdog.errors import ConfigError, DataError
 from catdog.tracking import names
 from catdog.tracking.run import Run
 
@@ -52,7 +51,8 @@ class StoredRun:
 
 
 def _profile(text: str | None) -> dict[str, Any]:
-    with contextlib.suppress(ValueError, TypeError):  # the experiment may have runs of others
+    # the experiment may have runs of others
+    with contextlib.suppress(ValueError, TypeError, RecursionError):
         return dict(json.loads(text or "{}"))
     return {}
 
@@ -103,7 +103,10 @@ def test_predictions(run: Run) -> TestPredictions:
 
 
 def _rows(run: Run, path: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(_text(run, path))))
+    try:
+        return tables.read_rows(_text(run, path))
+    except ValueError as error:
+        raise DataError(f"{path} of run {run.run_id}", f"cannot be read: {error}") from None
 
 
 def _text(run: Run, path: str) -> str:

@@ -167,7 +167,7 @@ class Run:
             found = f"has {size:,} bytes; at most {most:,} are read"
             raise DataError(f"{path} of run {self.run_id}", found)
         with tempfile.TemporaryDirectory() as scratch:
-            return self.download(path, Path(scratch)).read_text("utf-8", "replace")
+            return self.download(path, Path(scratch)).read_bytes().decode("utf-8", "replace")
 
     def model_id(self) -> str:
         """Return MLflow's id of the model that was logged from this run; empty if none was."""
