@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from optuna_workers.masking import without_password
 from optuna_workers.shown import shown as shown
 
 SHOWN = 5
@@ -35,7 +36,7 @@ class ConfigError(CatdogError):
         self.key = key
         value = "null" if found is None else found
         told = f"{key}={value}: {expected}" + (f"; try `{fix}`" if fix else "")
-        super().__init__(shown(told))
+        super().__init__(shown(without_password(told)))
 
 
 class DataError(CatdogError):
@@ -53,7 +54,8 @@ class DataError(CatdogError):
 
     def __init__(self, path: object, found: str, fix: str = "") -> None:
         self.path = str(path)
-        super().__init__(shown(f"{path}: {found}" + (f". {fix}" if fix else "")))
+        told = f"{path}: {found}" + (f". {fix}" if fix else "")
+        super().__init__(shown(without_password(told)))
 
 
 def listed(names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from optuna_workers import current_trial
 from rich.console import Console as RichConsole
 from rich.table import Table
@@ -118,7 +118,8 @@ def _provenance(cfg: DictConfig, **facts: Any) -> Provenance:
     job = HydraConfig.get()
     return Provenance(
         overrides=tuple(overrides.absolute(override) for override in job.overrides.task),
-        resolved=OmegaConf.to_yaml(cfg, resolve=True),
+        resolved=overrides.resolved(cfg),
+        hidden=overrides.hidden(cfg),
         hydra_dir=job.runtime.output_dir,
         **facts,
     )

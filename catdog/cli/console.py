@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from optuna_workers.masking import without_password
 from optuna_workers.shown import shown, shown_lines
 from rich.console import Console as RichConsole
 from rich.markup import escape
@@ -44,7 +45,7 @@ class Console(Progress):
 
     def note(self, message: str) -> None:
         """Print one line."""
-        line = shown_lines(message)
+        line = shown_lines(without_password(message))
         self._err.print(line, style="dim", soft_wrap=True, markup=False)
 
 
@@ -54,7 +55,7 @@ def print_error(message: str) -> None:
     Args:
         message: What is wrong, and the fix.
     """
-    sys.stderr.write(f"catdog: {shown_lines(message)}\n")
+    sys.stderr.write(f"catdog: {shown_lines(without_password(message))}\n")
 
 
 def text(value: object, style: str = "") -> Text:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from catdog.core.paths import without_password
 from catdog.core.provenance import Provenance
 from catdog.errors import ConfigError
 from catdog.progress import Advance, Progress, Watcher
@@ -50,7 +51,7 @@ def recorded(trial: SweepTrial, tracker: Tracker, provenance: Provenance) -> Ite
         run = tracker.start(f"{provenance.label} not started", names.run_tags(provenance))
         link(trial, run.run_id, tracker.shown_uri)
         with run.folder("error") as place:
-            (place / "traceback.txt").write_text(traceback.format_exc())
+            (place / "traceback.txt").write_text(without_password(traceback.format_exc()))
         run.end("FAILED")
         run.tags({names.STATE: "FAIL"})
         raise

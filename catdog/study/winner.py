@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from optuna_workers.masking import without_passwords
 
 from catdog.cli import stored
 from catdog.core import plain_yaml
@@ -47,7 +48,7 @@ def write(path: Path, name: str, winners: Sequence[Winner]) -> None:
         name: Name of the study.
         winners: At least one trial.
     """
-    rows = [asdict(winner) for winner in winners]
+    rows = [without_passwords(asdict(winner)) for winner in winners]
     for row in rows:
         row["overrides"], values = list(row["overrides"]), list(row.pop("values"))
         row |= {"value": values[0]} if len(values) == 1 else {"values": values}

@@ -25,7 +25,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.utils.file_utils import local_file_uri_to_path
 
+from catdog.core import paths
 from catdog.errors import DataError
+from catdog.tracking import names
 
 BATCH = 1000
 """Largest number of metrics in one call of ``log_batch``, MLflow's limit."""
@@ -35,6 +37,17 @@ MOST_BYTES = 1 << 30
 
 for name in ("mlflow", "alembic"):
     logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class _Masking(logging.Filter):
+    """Keeps passwords out of what MLflow says of a database that does not answer."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = paths.without_password(record.getMessage()), None
+        return True
+
+
+logging.getLogger("mlflow.store.db.utils").addFilter(_Masking())
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # every retry is a warning to it
 
 
@@ -67,14 +80,15 @@ class Run:
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Log params; None and booleans as YAML writes them."""
-        shown = [Param(key, _as_text(value)) for key, value in values.items()]
+        shown = [Param(k, paths.without_password(_as_text(v))) for k, v in values.items()]
         for start in range(0, len(shown), 100):  # MLflow's limit per call
             self.client.log_batch(self.run_id, params=shown[start : start + 100])
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags; nothing is sent if there are none."""
         if values:
-            self.client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in values.items()])
+            shown = names.without_passwords(values)
+            self.client.log_batch(self.run_id, tags=[RunTag(*tag) for tag in shown.items()])
 
     def drop_tags(self, keys: Iterable[str]) -> None:
         """Remove tags; another process may have removed them already."""
@@ -109,7 +123,8 @@ class Run:
             profile: JSON with facts about it.
             source: JSON with where it comes from.
         """
-        used = Dataset(name, digest[:36], "local", source, profile=profile)
+        shown = paths.without_password(source)
+        used = Dataset(name, digest[:36], "local", shown, profile=profile)
         for attempt in range(3):
             try:
                 return self.client.log_inputs(self.run_id, datasets=[DatasetInput(used, [])])
@@ -197,7 +212,7 @@ class Run:
         """Log the traceback; end the run as KILLED for Ctrl-C or an exit, else as FAILED."""
         text = "".join(traceback.format_exception(error))
         with contextlib.suppress(OSError), self.folder("error") as place:
-            (place / "traceback.txt").write_text(text)
+            (place / "traceback.txt").write_text(paths.without_password(text))
         self.end("KILLED" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "FAILED")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import shutil
 import sys
@@ -12,10 +13,11 @@ from pathlib import Path
 import mlflow
 from filelock import FileLock
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from catdog.core import paths
 from catdog.errors import ConfigError
-from catdog.tracking import owners
+from catdog.tracking import names, owners
 from catdog.tracking.past_run import StoredRun
 from catdog.tracking.run import Run
 
@@ -41,6 +43,9 @@ class Tracker:
 
     def __init__(self, *, uri: str | None, experiment: str, root: Path) -> None:
         self.uri = paths.store(uri, root)
+        paths.remember_address(self.uri)
+        if self.shown_uri != self.uri:  # MLflow prints the address of each run, password and all
+            os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
         self.experiment = experiment
         local = self.uri.startswith("sqlite:")
         # of two runs that start together only one may create the tables and the experiment
@@ -48,8 +53,9 @@ class Tracker:
             try:
                 self.client = mlflow.MlflowClient(self.uri)
                 self.experiment_id = self._experiment(experiment, local)
-            except (MlflowException, OSError) as error:
-                reason = str(error).splitlines()[0].rsplit("Caused by ", 1)[-1][:300]
+            except (MlflowException, SQLAlchemyError, OSError) as error:
+                told = str(error).splitlines()[0].rsplit("Caused by ", 1)[-1][:300]
+                reason = paths.without_password(told, of=self.uri)
                 raise ConfigError(
                     "tracking.uri", self.shown_uri, f"the MLflow store cannot be used: {reason}",
                     "tracking.uri=sqlite:////tmp/mlflow.db",
@@ -102,7 +108,10 @@ class Tracker:
 
     def create(self, name: str, tags: Mapping[str, str]) -> Run:
         """Create a run without an owner tag; it is RUNNING until it is ended."""
-        made = self.client.create_run(self.experiment_id, run_name=name, tags=dict(tags))
+        shown = names.without_passwords(tags)
+        made = self.client.create_run(
+            self.experiment_id, run_name=paths.without_password(name), tags=shown
+        )
         return Run(self.client, made.info.run_id, made.info.artifact_uri, self.uri)
 
     def open(self, run_id: str) -> Run:
@@ -160,8 +169,8 @@ class Tracker:
         """
         page = f"/#/experiments/{self.experiment_id}/runs/{run_id}"
         if self.uri.startswith("http"):
-            return self.uri.rstrip("/") + page
-        command = f"{_program('mlflow')} ui --backend-store-uri {shlex.quote(self.uri)}"
+            return self.shown_uri.rstrip("/") + page
+        command = f"{_program('mlflow')} ui --backend-store-uri {shlex.quote(self.shown_uri)}"
         return f"{command}\nhttp://127.0.0.1:5000{page}"
 
     def _end_dead_runs(self) -> None:

@@ -6,6 +6,9 @@ from typing import Any
 
 from hydra.errors import CompactHydraException
 
+from optuna_workers.masking import without_password
+from optuna_workers.shown import shown
+
 
 class SweepError(CompactHydraException):
     """A sweep was asked for that cannot run; Hydra shows the message without a traceback.
@@ -22,7 +25,7 @@ class SweepError(CompactHydraException):
     """
 
     def __init__(self, key: str, found: Any, reason: str, fix: str) -> None:
-        super().__init__(f"{key}={found}: {reason}; try {fix}")
+        super().__init__(shown(without_password(f"{key}={found}: {reason}; try {fix}")))
 
 
 def wrong_key(key: str, found: Any, reason: str, fix: str) -> SweepError:
