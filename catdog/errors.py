@@ -34,9 +34,9 @@ class ConfigError(CatdogError):
 
     def __init__(self, key: str, found: object, expected: str, fix: str = "") -> None:
         self.key = key
-        value = "null" if found is None else found
-        told = f"{key}={value}: {expected}" + (f"; try `{fix}`" if fix else "")
-        super().__init__(shown(without_password(told)))
+        value, why = _harmless("null" if found is None else found), _harmless(expected)
+        how = f"; try `{_harmless(fix)}`" if fix else ""
+        super().__init__(f"{shown(key)}={value}: {why}{how}")
 
 
 class DataError(CatdogError):
@@ -54,8 +54,13 @@ class DataError(CatdogError):
 
     def __init__(self, path: object, found: str, fix: str = "") -> None:
         self.path = str(path)
-        told = f"{path}: {found}" + (f". {fix}" if fix else "")
-        super().__init__(shown(without_password(told)))
+        how = f". {_harmless(fix)}" if fix else ""
+        super().__init__(f"{_harmless(path)}: {_harmless(found)}{how}")
+
+
+def _harmless(part: object) -> str:
+    # each part by itself: where a password ends is not clear in a line with two addresses
+    return shown(without_password(str(part)))
 
 
 def listed(names: Sequence[str]) -> str:

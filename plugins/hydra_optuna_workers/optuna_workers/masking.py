@@ -8,11 +8,13 @@ import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-_SERVER = re.compile(r"(https?://[^/:?#\[]*):(?:[^/?#]*|(?!\d*(?:[/?#]|$)).*)@", re.IGNORECASE)
+_SERVER = re.compile(
+    r"(https?://[^/:?#\[]*):(?!\*{3}@)(?:[^/?#]*|(?!\d*(?:[/?#]|$)).*)@", re.IGNORECASE
+)
 """A page may hold ``@`` behind its host; but ``:`` before anything but a port is a password."""
 
 _DATABASE = re.compile(
-    r"(?<!/)(?<!http:)(?<!https:)(//[^/:]*):(?:[^?]*(?=@[^@?]*(?:\?[\w.-]+=|$))|.*)@",
+    r"(?<!/)(?<!http:)(?<!https:)(//[^/:]*):(?!\*{3}@)(?:[^?]*(?=@[^@?]*(?:\?[\w.-]+=|$))|.*)@",
     re.IGNORECASE,
 )
 """SQLAlchemy takes ``/`` for a part of a password, and people forget to write ``@`` as ``%40``:
