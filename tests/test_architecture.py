@@ -46,7 +46,7 @@ LIVES_IN = {
     "hydra": "cli study system.checks commands",
     "omegaconf": "cli study commands",
     "optuna": "study plots.study system.study_copies commands",
-    "optuna_workers": "core study tracking system.checks commands",
+    "optuna_workers": "errors core cli study tracking system.checks commands",
     "hydra_plugins": "",
     "torch": "",
 }

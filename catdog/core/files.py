@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 import shutil
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from catdog.core import use_locks
+from catdog.core import tables, use_locks
 
 
 @contextmanager
@@ -62,7 +61,9 @@ def write_csv(
     *,
     digits: int | None = None,
 ) -> None:
-    r"""Write a table as CSV, with ``\n`` at the end of each line.
+    r"""Write a table as CSV, with ``\n`` at the end of each line; ``tables.read_rows`` reads it.
+
+    Text that a spreadsheet would run, such as ``=1+1.jpg``, gets an apostrophe in front.
 
     Args:
         path: The file.
@@ -80,13 +81,8 @@ def write_csv(
     'photo,loss\n"a,b.jpg",0.333\n'
     """
     text = io.StringIO()
-    plain = csv.writer(text, lineterminator="\n")
-    quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    for row in chain([columns], rows):
-        shown = [_rounded(value, digits) for value in row]
-        # Python's csv leaves a carriage return bare, and readers take it for the end of the line
-        odd = any("\r" in value for value in shown if isinstance(value, str))
-        (quoting if odd else plain).writerow(shown)
+    rounded = ([_rounded(value, digits) for value in row] for row in rows)
+    tables.write_rows(text, chain([columns], rounded))
     write_atomically(path, text.getvalue().encode())
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 from optuna_workers import Postponed, StudyInfo, SweepCallback, TrialInfo
+from optuna_workers.masking import without_passwords
 
 from catdog.cli.overrides import typed_command
 from catdog.core import paths, patience
@@ -46,8 +47,8 @@ class StudyRun(SweepCallback):
         run = tracker.create(info.name, _tags(info) | _owner())
         run.params(_params(info))
         with run.folder("config") as place:
-            (place / "resolved.yaml").write_text(OmegaConf.to_yaml(info.config, resolve=False))
-            (place / "overrides.yaml").write_text(OmegaConf.to_yaml(list(info.overrides)))
+            (place / "resolved.yaml").write_text(_yaml(info.config))
+            (place / "overrides.yaml").write_text(_yaml(OmegaConf.create(list(info.overrides))))
         return {names.SHARED_PARENT: run.run_id}
 
     def on_session_start(self, info: StudyInfo) -> None:
@@ -135,9 +136,14 @@ class StudyRun(SweepCallback):
 
 def _end_lost(run: Run, trial: TrialInfo) -> None:
     with run.folder("error") as place:
-        (place / "traceback.txt").write_text(trial.error + "\n")
+        (place / "traceback.txt").write_text(paths.without_password(trial.error) + "\n")
     run.tags({names.STATE: "FAIL"})
     run.end("KILLED")
+
+
+def _yaml(config: Any) -> str:
+    held = without_passwords(OmegaConf.to_container(config, resolve=False))
+    return OmegaConf.to_yaml(OmegaConf.create(held))
 
 
 def _owner() -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from optuna_workers import Postponed
 
 from catdog.core import interrupts
+from catdog.core.paths import without_password
 from catdog.core.provenance import Provenance
 from catdog.errors import ConfigError
 from catdog.progress import Advance, Progress, Watcher
@@ -56,7 +57,8 @@ def recorded(trial: SweepTrial, tracker: Tracker, provenance: Provenance) -> Ite
             run = tracker.start(f"{provenance.label} not started", names.run_tags(provenance))
             link(trial, run.run_id, tracker.shown_uri)
             with run.folder("error") as place:
-                (place / "traceback.txt").write_text(traceback.format_exc())
+                text = without_password(traceback.format_exc())
+                (place / "traceback.txt").write_text(text)
             run.end("FAILED")
             run.tags({names.STATE: "FAIL"})
         raise

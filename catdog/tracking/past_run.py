@@ -1,19 +1,17 @@
-"""Reads a logged run back: its state, overrides, splits and test predictions."""
+"""Reads a logged run back: its state, splits and test predictions."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import yaml
 
-from catdog.errors import ConfigError
+from catdog.core import tables
+from catdog.errors import ConfigError, DataError
 from catdog.tracking import names
 from catdog.tracking.run import Run
 
@@ -53,20 +51,10 @@ class StoredRun:
 
 
 def _profile(text: str | None) -> dict[str, Any]:
-    with contextlib.suppress(ValueError, TypeError):  # the experiment may have runs of others
+    # the experiment may have runs of others
+    with contextlib.suppress(ValueError, TypeError, RecursionError):
         return dict(json.loads(text or "{}"))
     return {}
-
-
-def overrides(run: Run) -> list[str]:
-    """Return the overrides that a run was started with; those of a trial with the swept values.
-
-    Raises:
-        ConfigError: the run was not logged by catdog.
-    """
-    logged = yaml.safe_load(_text(run, names.OVERRIDES))
-    # JSON writes a character beyond 16 bits as two, which YAML does not join again
-    return [str(word).encode("utf-16", "surrogatepass").decode("utf-16") for word in logged]
 
 
 def splits(run: Run) -> dict[str, str]:
@@ -115,7 +103,10 @@ def test_predictions(run: Run) -> TestPredictions:
 
 
 def _rows(run: Run, path: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(_text(run, path))))
+    try:
+        return tables.read_rows(_text(run, path))
+    except ValueError as error:
+        raise DataError(f"{path} of run {run.run_id}", f"cannot be read: {error}") from None
 
 
 def _text(run: Run, path: str) -> str:
