@@ -79,6 +79,9 @@ def task(cfg: DictConfig) -> float:
 
     In a sweep errors pass through: the sweeper shows them, and the trial's run has the traceback.
     """
+    from hydra.core.hydra_config import HydraConfig
+
+    paths.remember(HydraConfig.get().runtime.cwd)  # with hydra.job.chdir this is another folder
     trial = current_trial()
     return _try(cfg, trial) if trial else _single(cfg)
 

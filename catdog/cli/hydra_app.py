@@ -14,6 +14,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import hydra
@@ -102,6 +103,7 @@ def start(task: Callable[[DictConfig], Any]) -> None:
             trials.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    paths.remember(Path.cwd())
     gc.disable()  # Hydra copies its configuration some 150,000 times and leaves no garbage
     # it also copies all registered configs for each group that --help lists; nothing changes them
     ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]

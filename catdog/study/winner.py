@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from catdog.errors import SHOWN, ConfigError, listed
-from catdog.tracking import Tracker, names, run_lookup
+from catdog.tracking import Tracker, names, past_run, run_lookup
 from catdog.tracking.past_run import StoredRun
 
 
@@ -82,7 +82,8 @@ def overrides_of(study_name: str, tracker: Tracker) -> list[str]:
             f"{name} has several directions, so its best trials are a choice: {trials}",
             content["solutions"][0]["command"],
         )  # fmt: skip
-    return [str(override) for override in content["overrides"]]
+    words = [str(override) for override in content["overrides"]]
+    return past_run.at_present(words, tracker.uri)
 
 
 def parent_run_of(study_name: str, tracker: Tracker) -> StoredRun:

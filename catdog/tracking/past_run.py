@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from catdog.core import paths, relocation
 from catdog.errors import ConfigError
 from catdog.tracking import names
 from catdog.tracking.run import Run
@@ -66,7 +67,19 @@ def overrides(run: Run) -> list[str]:
     """
     logged = yaml.safe_load(_text(run, names.OVERRIDES))
     # JSON writes a character beyond 16 bits as two, which YAML does not join again
-    return [str(word).encode("utf-16", "surrogatepass").decode("utf-16") for word in logged]
+    words = [str(word).encode("utf-16", "surrogatepass").decode("utf-16") for word in logged]
+    return at_present(words, run.uri)
+
+
+def at_present(words: Sequence[str], uri: str) -> list[str]:
+    """Return a stored run's overrides with a moved project's files where they are now.
+
+    Args:
+        words: Overrides.
+        uri: Address of the MLflow store that they come from.
+    """
+    local = uri.startswith("sqlite:")
+    return relocation.translated(words, paths.sqlite_file(uri)) if local else list(words)
 
 
 def splits(run: Run) -> dict[str, str]:

@@ -128,17 +128,21 @@ class Run:
 
     def has(self, path: str) -> bool:
         """Return whether the run has an artifact, such as ``checkpoints/best.keras``."""
+        if (artifacts := self.local_artifacts()) is not None:
+            return (artifacts / path).is_file()
         folder, _, _ = path.rpartition("/")
         return path in {file.path for file in self.client.list_artifacts(self.run_id, folder)}
 
     def download(self, path: str, folder: Path) -> Path:
-        """Download an artifact into a folder and return its file.
+        """Return the file of an artifact, downloaded into a folder if it is not on this disk.
 
         Raises:
             FileNotFoundError: the run has no such artifact.
         """
         if not self.has(path):
             raise FileNotFoundError(f"{path} of run {self.run_id}")
+        if (artifacts := self.local_artifacts()) is not None:
+            return artifacts / path
         return Path(self.client.download_artifacts(self.run_id, path, str(folder)))
 
     def text(self, path: str) -> str:
@@ -149,6 +153,16 @@ class Run:
         """
         with tempfile.TemporaryDirectory() as scratch:
             return self.download(path, Path(scratch)).read_text("utf-8", "replace")
+
+    def lacks(self, path: str) -> str:
+        """Return the words for an artifact that should be there: which run, and what was looked at.
+
+        Args:
+            path: The artifact, such as ``checkpoints/best.keras``.
+        """
+        artifacts = self.local_artifacts()
+        place = artifacts / path if artifacts is not None else f"{self.artifact_uri}/{path}"
+        return f"run {self.run_id[:8]} has logged {path}, but {place} is not there any more"
 
     def model_id(self) -> str:
         """Return MLflow's id of the model that was logged from this run; empty if none was."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shlex
 import shutil
 import sys
@@ -13,11 +14,13 @@ import mlflow
 from filelock import FileLock
 from mlflow.exceptions import MlflowException
 
-from catdog.core import paths
+from catdog.core import paths, relocation
 from catdog.errors import ConfigError
 from catdog.tracking import owners
 from catdog.tracking.past_run import StoredRun
 from catdog.tracking.run import Run
+
+log = logging.getLogger(__name__)
 
 
 class Tracker:
@@ -46,6 +49,7 @@ class Tracker:
         # of two runs that start together only one may create the tables and the experiment
         with _creation_lock(self.uri) if local else contextlib.nullcontext():
             try:
+                self._follow()
                 self.client = mlflow.MlflowClient(self.uri)
                 self.experiment_id = self._experiment(experiment, local)
             except (MlflowException, OSError) as error:
@@ -75,6 +79,19 @@ class Tracker:
                 raise
             return found.experiment_id
 
+    def _follow(self) -> None:
+        """Let a store that was moved or copied find, and keep, its artifacts where it is now."""
+        database = self._database
+        for old in relocation.follow(database) if database else ():
+            log.warning(
+                "the MLflow store %s was in %s before: the addresses of its artifacts are "
+                "rewritten to where they are now", self.shown_uri, old,
+            )  # fmt: skip
+
+    @property
+    def _database(self) -> Path | None:
+        return paths.sqlite_file(self.uri) if self.uri.startswith("sqlite:") else None
+
     def start(self, name: str, tags: Mapping[str, str]) -> Run:
         """Create a run that this process owns, with system metrics; it is RUNNING until it ends.
 
@@ -102,6 +119,7 @@ class Tracker:
 
     def create(self, name: str, tags: Mapping[str, str]) -> Run:
         """Create a run without an owner tag; it is RUNNING until it is ended."""
+        self._follow()  # a container may have the same store under another path at the same time
         made = self.client.create_run(self.experiment_id, run_name=name, tags=dict(tags))
         return Run(self.client, made.info.run_id, made.info.artifact_uri, self.uri)
 
@@ -111,8 +129,10 @@ class Tracker:
         Raises:
             MlflowException: there is no such run.
         """
-        info = self.client.get_run(run_id).info
-        return Run(self.client, run_id, info.artifact_uri, self.uri)
+        address = self.client.get_run(run_id).info.artifact_uri
+        if self._database:
+            address = relocation.present(address, self._database)
+        return Run(self.client, run_id, address, self.uri)
 
     def get(self, run_id: str) -> StoredRun | None:
         """Return the state of a run, or None if there is no run with this id."""
