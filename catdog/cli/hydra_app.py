@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from catdog.cli.overrides import CONFIG, plain
@@ -66,15 +67,60 @@ def with_option_names(error: Exception) -> str:
 
 
 @contextmanager
-def one_message() -> Iterator[None]:
-    """End the process with only the message of a ``CatdogError``, which the user can fix."""
+def one_message(cfg: DictConfig | None = None) -> Iterator[None]:
+    """End the process with only the message of an error that the user can fix.
+
+    That is a ``CatdogError``, and a disk that is full or cannot be written.
+
+    Args:
+        cfg: The composed configuration, whose places may be full; None outside of Hydra.
+    """
     try:
-        yield
+        with disks_told(cfg):
+            yield
     except CatdogError as error:
         if VERBOSE:
             raise
         # not the error itself: Hydra would print lines of its own around it
         raise SystemExit(f"catdog: {error}") from None
+
+
+@contextmanager
+def disks_told(cfg: DictConfig | None = None) -> Iterator[None]:
+    """Raise the error of a full disk, or of one that cannot be written, as a ``CatdogError``.
+
+    Args:
+        cfg: The composed configuration, whose places may be full; None outside of Hydra.
+    """
+    try:
+        yield
+    except (CatdogError, BrokenPipeError):
+        raise
+    except Exception as error:
+        message = None if VERBOSE else disk_trouble(error, cfg)
+        if message is None:
+            raise
+        raise CatdogError(message) from None
+
+
+def disk_trouble(error: Exception, cfg: DictConfig | None = None) -> str | None:
+    """Return the message for an error of a disk, which names the place; None for another error.
+
+    Args:
+        error: Whatever was raised.
+        cfg: The composed configuration; None outside of Hydra.
+    """
+    from optuna_workers.storage import disks
+
+    uri = paths.store(cfg.tracking.uri if cfg else None, paths.root())
+    places: dict[str, object] = {"TMPDIR": disks.temporary()}
+    if uri.startswith("sqlite:"):
+        places = {"tracking.uri": paths.sqlite_file(uri), **places}
+    if cfg is not None:
+        places["features.dir"] = Path(cfg.features.dir).expanduser()
+    if HydraConfig.initialized():
+        places["hydra.run.dir"] = HydraConfig.get().runtime.output_dir
+    return disks.trouble(error, places)
 
 
 def with_one_message(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], T]:
@@ -89,7 +135,7 @@ def with_one_message(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], 
     @functools.wraps(task)
     def run(cfg: DictConfig) -> T:
         gc.enable()  # start has disabled it
-        with one_message():
+        with one_message(cfg):
             return task(cfg)
 
     return run
@@ -144,6 +190,8 @@ def explain(error: Exception) -> str | None:
 
     if isinstance(error, CatdogError):
         return str(error)
+    if (message := disk_trouble(error)) is not None:  # Hydra writes its folder before the task
+        return message
     if not isinstance(error, (HydraException, OmegaConfBaseException)):
         return None
     unknown = re.match(r"Could not (?:override|append|delete from) .*?'([\w.@/]+)", str(error))

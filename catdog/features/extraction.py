@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from filelock import Timeout
+from rich.filesize import decimal
 
 from catdog.core import use_locks
 from catdog.core.files import write_atomically
@@ -170,7 +171,7 @@ def _require_space(store: Store, count: int) -> None:
         raise ConfigError(
             "features.dir",
             store.folder,
-            f"{needed / 1e9:.1f} GB of features do not fit in the {free / 1e9:.1f} GB left there",
+            f"{decimal(needed)} of features do not fit in the {decimal(free)} left there",
             "features.dir=<folder on a larger disk>",
         )
 

@@ -30,6 +30,8 @@ BATCH = 1000
 
 for name in ("mlflow", "alembic"):
     logging.getLogger(name).setLevel(logging.WARNING)
+# every error of the database is a traceback to it, beside the exception that it raises
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # every retry is a warning to it
 
 
@@ -155,7 +157,7 @@ class Run:
             return self.download(path, Path(scratch)).read_text("utf-8", "replace")
 
     def lacks(self, path: str) -> str:
-        """Return the words for an artifact that should be there: which run, and what was looked at.
+        """Return the words for an artifact that was deleted: of which run, and where it was.
 
         Args:
             path: The artifact, such as ``checkpoints/best.keras``.

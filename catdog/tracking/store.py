@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
+import os
 import shlex
 import shutil
 import sys
@@ -13,9 +15,10 @@ from pathlib import Path
 import mlflow
 from filelock import FileLock
 from mlflow.exceptions import MlflowException
+from optuna_workers.storage import disks
 
 from catdog.core import paths, relocation
-from catdog.errors import ConfigError
+from catdog.errors import CatdogError, ConfigError
 from catdog.tracking import owners
 from catdog.tracking.past_run import StoredRun
 from catdog.tracking.run import Run
@@ -47,17 +50,34 @@ class Tracker:
         self.experiment = experiment
         local = self.uri.startswith("sqlite:")
         # of two runs that start together only one may create the tables and the experiment
-        with _creation_lock(self.uri) if local else contextlib.nullcontext():
+        with self._exclusive() if local else contextlib.nullcontext():
             try:
                 self._follow()
                 self.client = mlflow.MlflowClient(self.uri)
                 self.experiment_id = self._experiment(experiment, local)
             except (MlflowException, OSError) as error:
+                if message := disks.trouble(error, {"tracking.uri": self._database}):
+                    raise CatdogError(message) from None
                 reason = str(error).splitlines()[0].rsplit("Caused by ", 1)[-1][:300]
                 raise ConfigError(
                     "tracking.uri", self.shown_uri, f"the MLflow store cannot be used: {reason}",
                     "tracking.uri=sqlite:////tmp/mlflow.db",
                 ) from None  # fmt: skip
+
+    def _exclusive(self) -> contextlib.AbstractContextManager[object]:
+        """Lock a store's creation; MLflow would try for minutes to open what cannot be written."""
+        database = paths.sqlite_file(self.uri)
+        try:
+            database.parent.mkdir(parents=True, exist_ok=True)
+            for path in (database.parent, database):
+                if path.exists() and not os.access(path, os.W_OK):
+                    raise PermissionError(errno.EACCES, f"{path} is read-only")
+            return FileLock(f"{database}.lock")
+        except OSError as error:
+            raise ConfigError(
+                "tracking.uri", self.uri, f"cannot be written ({error.strerror})",
+                "tracking.uri=<store>",
+            ) from None  # fmt: skip
 
     def _experiment(self, name: str, local: bool) -> str:
         found = self.client.get_experiment_by_name(name)
@@ -198,6 +218,12 @@ class Tracker:
 class _ReadOnly(Tracker):
     """A tracker that creates no experiment; the id of one that does not exist is empty."""
 
+    def _exclusive(self) -> contextlib.AbstractContextManager[object]:
+        try:
+            return super()._exclusive()
+        except ConfigError:  # it may be read where it cannot be written
+            return contextlib.nullcontext()
+
     def _experiment(self, name: str, local: bool) -> str:
         exists = self.client.get_experiment_by_name(name) is not None
         return super()._experiment(name, local) if exists else ""
@@ -226,14 +252,3 @@ def _program(name: str) -> str:
     if shutil.which(name) or not beside.exists():
         return name
     return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
-
-
-def _creation_lock(uri: str) -> FileLock:
-    database = paths.sqlite_file(uri)
-    try:
-        database.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(f"{database}.lock")
-    except OSError as error:
-        raise ConfigError(
-            "tracking.uri", uri, f"cannot be written ({error.strerror})", "tracking.uri=<store>"
-        ) from None

@@ -119,7 +119,7 @@ def test_an_experiment_with_a_place_of_its_own_keeps_it(
     project: Path, tmp_path: Path, location: str
 ) -> None:
     (tmp_path / "big disk" / "artifacts").mkdir(parents=True)
-    location = location.format(elsewhere=(tmp_path / "big disk").as_uri())
+    location = location.format(disk=(tmp_path / "big disk").as_uri())
     client = opened(project).client
     number = client.create_experiment("mine", artifact_location=location)
     project.rename(tmp_path / "moved")
