@@ -12,7 +12,7 @@ The README is its manual. What a task or a callback imports stands here; the res
 """
 
 from optuna_workers.callbacks import StudyInfo, SweepCallback, TrialInfo
-from optuna_workers.workers.current_trial import SweepTrial, current_trial
+from optuna_workers.workers.current_trial import Postponed, SweepTrial, current_trial
 
 __version__ = "0.1.0"
-__all__ = ["StudyInfo", "SweepCallback", "SweepTrial", "TrialInfo", "current_trial"]
+__all__ = ["Postponed", "StudyInfo", "SweepCallback", "SweepTrial", "TrialInfo", "current_trial"]

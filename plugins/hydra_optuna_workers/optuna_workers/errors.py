@@ -6,6 +6,8 @@ from typing import Any
 
 from hydra.errors import CompactHydraException
 
+from optuna_workers.workers.current_trial import Postponed
+
 
 class SweepError(CompactHydraException):
     """A sweep was asked for that cannot run; Hydra shows the message without a traceback.
@@ -28,3 +30,19 @@ class SweepError(CompactHydraException):
 def wrong_key(key: str, found: Any, reason: str, fix: str) -> SweepError:
     """Return the error of a key below ``hydra.sweeper``."""
     return SweepError(f"hydra.sweeper.{key}", found, reason, fix)
+
+
+class StorageAway(CompactHydraException, Postponed):
+    """The study's database is gone, or did not answer for too long; nothing was lost by it.
+
+    Args:
+        reason: What was seen of it.
+        waited: Seconds that were waited for it.
+    """
+
+    def __init__(self, reason: str, waited: float = 0.0) -> None:
+        Postponed.__init__(self, f"{reason}; the same command goes on later", waited)
+
+
+class SweepPostponed(CompactHydraException):
+    """A sweep ended because what its trials need was away for too long."""

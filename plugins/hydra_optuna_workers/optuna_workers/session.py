@@ -20,11 +20,13 @@ from optuna_workers import request, results, stopping
 from optuna_workers.callbacks import Callbacks, StudyInfo
 from optuna_workers.callbacks.study_info import describe
 from optuna_workers.display.watch import Watch
+from optuna_workers.errors import StorageAway, SweepPostponed
 from optuna_workers.plan import Plan, key_of
 from optuna_workers.request import SweepRequest
 from optuna_workers.storage import location, studies
 from optuna_workers.storage.location import Location
 from optuna_workers.storage.notes import N_TRIALS
+from optuna_workers.storage.retry import patiently
 from optuna_workers.storage.slots import SLOTS, Claims, read_facts
 from optuna_workers.workers.job import Work
 from optuna_workers.workers.launch import Launched
@@ -142,7 +144,7 @@ def _work_off(session: Session) -> list[list[Any]]:
                 raise
             finally:  # of workers that a launcher ended, or that could not tidy up
                 claims.release_all(plan.session)
-            if launched.mismatch or stopping.reason(claims, plan):
+            if launched.mismatch or launched.away or stopping.reason(claims, plan):
                 break
             if not watch.wait_for_others():
                 break
@@ -151,6 +153,8 @@ def _work_off(session: Session) -> list[list[Any]]:
             f"hydra.sweeper.direction={list(plan.directions)}: {launched.mismatch}; "
             "return one value per direction"
         )
+    if launched.away:
+        raise SweepPostponed(f"{launched.away}; the same command goes on with {plan.name}")
     _report_stop(session)
     jobs = [cloudpickle.loads(job) for job in packed]
     return [sorted(jobs, key=lambda job: job.hydra_cfg.hydra.job.num)]
@@ -171,6 +175,12 @@ def _report_stop(session: Session) -> None:
             _keep_stop(session, reason)
 
 
+@patiently
+def _write_results(study: StudyInfo) -> None:
+    results.write(study.directory / "optimization_results.yaml", study.load())
+
+
+@patiently
 def _keep_stop(session: Session, reason: str) -> None:
     """Keep why a study is over, so that the same command starts a new one."""
     session.study.load().set_user_attr(studies.STOPPED, reason)
@@ -179,9 +189,15 @@ def _keep_stop(session: Session, reason: str) -> None:
 def _finish(session: Session) -> None:
     """Write the results of what has ended so far, and call ``on_study_end``."""
     plan, claims, callbacks = session.plan, session.claims, session.callbacks
-    stopped = session.launched.mismatch or stopping.reason(claims, plan)
-    study = describe(plan, claims, stopped)
-    results.write(study.directory / "optimization_results.yaml", study.load())
+    launched = session.launched
+    try:
+        stopped = launched.mismatch or launched.away or stopping.reason(claims, plan)
+        study = describe(plan, claims, stopped)
+        _write_results(study)
+    except StorageAway:  # what the callbacks have elsewhere is ended all the same
+        with contextlib.suppress(StorageAway):
+            callbacks.study_end(session.study)
+        raise
     if study.finished:  # several machines see the last trial end
         key = studies.end_of(claims.ended())
         claims.once(key, lambda: callbacks.study_end(study), wait=False)

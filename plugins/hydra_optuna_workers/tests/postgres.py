@@ -29,21 +29,26 @@ class Server:
     def __init__(self, programs: Path) -> None:
         # not under pytest's folder: that is closed to the user the server must run as
         self.folder = Path(tempfile.mkdtemp(prefix="postgres-"))
-        self.port = free_port()
+        self.port, self._programs = free_port(), programs
         self._as = self._user()
         data = self.folder / "data"
         self._call(
             str(programs / "initdb"), "--pgdata", str(data), "--auth", "trust", "--no-sync",
             "--username", "sweeper", "--encoding", "UTF8", "--locale", "C",
         )  # fmt: skip
+        self._log = (self.folder / "server.log").open("wb")
+        self.start()
+
+    def start(self) -> None:
+        """Start it, also after ``stop``, and wait until it answers."""
+        data = self.folder / "data"
         options = {
             "port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "",
             "fsync": "off", "max_connections": 200,
         }  # fmt: skip
         words = [f"--{name}={value}" for name, value in options.items()]
-        self._log = (self.folder / "server.log").open("wb")
         self.process = subprocess.Popen(
-            [str(programs / "postgres"), "-D", str(data), *words],
+            [str(self._programs / "postgres"), "-D", str(data), *words],
             stdout=self._log, stderr=self._log, cwd=self.folder, **self._as,
         )  # fmt: skip
         self._wait()
@@ -87,6 +92,11 @@ class Server:
         name = f"t{uuid.uuid4().hex[:12]}"
         self.execute(f"CREATE DATABASE {name}")
         return f"postgresql+psycopg://sweeper@127.0.0.1:{self.port}/{name}"
+
+    def stop(self) -> None:
+        """End it at once, as a power cut would: every connection breaks."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(timeout=30)
 
     def close(self) -> None:
         """Stop it and remove its files."""

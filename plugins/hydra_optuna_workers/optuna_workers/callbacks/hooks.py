@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from optuna_workers.callbacks.info import StudyInfo, TrialInfo
+from optuna_workers.workers.current_trial import Postponed
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -44,7 +45,10 @@ class SweepCallback:
 
 
 class Callbacks:
-    """Several callbacks as one. An error of a trial's hook is logged and costs no trial."""
+    """Several callbacks as one. An error of a trial's hook is logged and costs no trial.
+
+    ``Postponed`` passes: what the callback needs was away for too long, and the sweep ends.
+    """
 
     def __init__(self, callbacks: list[SweepCallback]) -> None:
         self._all = callbacks
@@ -84,5 +88,7 @@ class Callbacks:
         for callback in self._all:
             try:
                 getattr(callback, hook)(*arguments)
+            except Postponed:
+                raise
             except Exception:
                 log.exception("%s.%s failed", type(callback).__name__, hook)

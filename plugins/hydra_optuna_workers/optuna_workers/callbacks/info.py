@@ -23,7 +23,8 @@ class TrialInfo:
         params: The swept values.
         overrides: All task overrides of its job, as on the command line.
         directory: Its Hydra directory.
-        state: ``COMPLETE``, ``PRUNED``, ``FAIL``, or None while it runs.
+        state: ``COMPLETE``, ``PRUNED``, ``FAIL``, or None while it runs; ``POSTPONED`` where what
+            it needs was away: another trial will fill its slot.
         values: One per direction, if there are any.
         error: Traceback or reason of a failure.
         seconds: How long it ran.

@@ -11,6 +11,7 @@ from optuna_workers.callbacks.info import StudyInfo, TrialInfo
 from optuna_workers.plan import Plan
 from optuna_workers.space.difference import shown
 from optuna_workers.storage import studies
+from optuna_workers.storage.retry import patiently
 from optuna_workers.storage.slots import ENDED, SLOTS, Claims, read_facts
 
 LONGEST_ERROR = 2000
@@ -76,8 +77,10 @@ def facts_of(trial: TrialInfo) -> dict[str, Any]:
     }
 
 
+@patiently
 def _load(plan: Plan) -> optuna.Study:
-    return optuna.load_study(study_name=plan.name, storage=studies.open_storage(plan.url))
+    storage = studies.open_storage(plan.url, patient=True)
+    return optuna.load_study(study_name=plan.name, storage=storage)
 
 
 def _ended(claims: Claims) -> list[TrialInfo]:

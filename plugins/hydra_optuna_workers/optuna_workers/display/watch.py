@@ -7,8 +7,6 @@ import threading
 import time
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from optuna_workers import stopping
 from optuna_workers.display.board import Board
 from optuna_workers.display.snapshot import (
@@ -18,6 +16,7 @@ from optuna_workers.display.snapshot import (
     finished_of,
     running_of,
 )
+from optuna_workers.errors import StorageAway
 from optuna_workers.plan import Plan
 from optuna_workers.storage.slots import ENDED, RUNNING, SLOTS, WAITING, Claims
 
@@ -53,12 +52,13 @@ class Watch:
     def __exit__(self, *error: Any) -> None:
         self._over.set()
         self._thread.join()
-        self._look()
+        with contextlib.suppress(StorageAway):
+            self._look()
         self._board.__exit__(*error)
 
     def _watch(self) -> None:
         while not self._over.wait(EVERY):
-            with contextlib.suppress(SQLAlchemyError):  # the workers will say what is wrong
+            with contextlib.suppress(StorageAway):  # the workers will say what is wrong
                 self._look()
 
     def _look(self) -> None:

@@ -49,13 +49,18 @@ class Book:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        opened = studies.open_storage(plan.url)
+        opened = studies.open_storage(plan.url, patient=True)
         self.engine = opened.engine
         self.storage = optuna.storages.get_storage(opened)  # caches what has ended
-        pruner = make_pruner(plan.sweeper.pruner, list(plan.directions))
-        self.study = optuna.load_study(study_name=plan.name, storage=self.storage, pruner=pruner)
-        self._id = self.storage.get_study_id_from_name(plan.name)
+        self.study = self._load()
+        self.study_id = patiently(self.storage.get_study_id_from_name)(plan.name)
         self._extend = checks.function(plan.sweeper, "custom_search_space")
+
+    @patiently
+    def _load(self) -> optuna.Study:
+        plan = self._plan
+        pruner = make_pruner(plan.sweeper.pruner, list(plan.directions))
+        return optuna.load_study(study_name=plan.name, storage=self.storage, pruner=pruner)
 
     def begin(self, claim: Claim, again: Mapping[str, Any] | None) -> Begun:
         """Create the slot's trial and give it values.
@@ -72,13 +77,30 @@ class Book:
             user_attrs={"slot": claim.slot, "attempt": claim.attempt},
             system_attrs={"fixed_params": fixed},
         )
-        made = self.storage.create_new_trial(self._id, template_trial=template)
-        number = self.storage.get_trial_number_from_id(made)
-        self.study.sampler = self._sampler(number)
+        return self._drawn(self._create(claim.slot, template))
+
+    def _create(self, slot: int, template: FrozenTrial) -> int:
+        tries = 0
+
+        @patiently
+        def create() -> int:
+            nonlocal tries
+            tries += 1
+            if tries > 1:  # one may have been made whose id was lost with the connection
+                self.end_lost_of(slot, "the database was away")
+            return self.storage.create_new_trial(self.study_id, template_trial=template)
+
+        return create()
+
+    @patiently
+    def _drawn(self, made: int) -> Begun:
+        """Give a trial its values; those that it has already stay when this is repeated."""
+        self.study.sampler = self._sampler(self.storage.get_trial_number_from_id(made))
         trial = optuna.Trial(self.study, made)
-        values = plan.space.suggest(trial)
+        values = self._plan.space.suggest(trial)
         return Begun(trial, *self._extended(trial, values))
 
+    @patiently
     def lost(self, claim: Claim) -> FrozenTrial | None:
         """Return the trial that a slot had before its worker died."""
         if claim.trial is None:
@@ -86,12 +108,14 @@ class Book:
         trials = self.study.get_trials(deepcopy=False)
         return trials[claim.trial]
 
+    @patiently
     def end_lost_of(self, slot: int, reason: str) -> list[FrozenTrial]:
         """End trials of a slot that nobody runs any more; return them."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         dead = [trial for trial in running if trial.user_attrs.get("slot") == slot]
         return [trial for trial in dead if self.end_lost(trial.number, reason)]
 
+    @patiently
     def end_lost(self, number: int, reason: str) -> bool:
         """End a trial whose worker died as FAIL; return False if it had ended by itself."""
         trial_id = self._id_of(number)
@@ -119,10 +143,12 @@ class Book:
             return False
         return True
 
+    @patiently
     def state(self, number: int) -> str:
         """Return the name of a trial's state."""
         return self.storage.get_trial(self._id_of(number)).state.name
 
+    @patiently
     def values(self, number: int) -> list[float] | None:
         """Return a trial's values; a pruned trial's is its last report."""
         return self.storage.get_trial(self._id_of(number)).values
@@ -152,4 +178,4 @@ class Book:
         return {**values, **more}, overrides + texts
 
     def _id_of(self, number: int) -> int:
-        return self.storage.get_trial_id_from_study_id_trial_number(self._id, number)
+        return self.storage.get_trial_id_from_study_id_trial_number(self.study_id, number)

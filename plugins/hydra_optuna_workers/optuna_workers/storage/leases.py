@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 
 import sqlalchemy as sa
 
+from optuna_workers.errors import StorageAway
 from optuna_workers.storage import process_identity
+from optuna_workers.storage.retry import DATABASE, patiently
 
 CLOCKS = {
     "postgresql": "SELECT extract(epoch FROM clock_timestamp())",
@@ -42,8 +44,12 @@ class Leases:
     def is_abandoned(self, owner: str, lease: float) -> bool:
         """Return whether an owner is dead, or has been silent for longer than its lease."""
         dead = process_identity.is_dead(owner)
-        return lease < self.now() if dead is None else dead
+        if dead is not None:
+            return dead
+        # while the database was away nobody could renew: each gets the time to do so
+        return lease < self.now() and not DATABASE.was_away(self._seconds)
 
+    @patiently
     def _clock(self) -> float:
         question = CLOCKS.get(self._engine.dialect.name)
         if question is None:
@@ -62,7 +68,8 @@ def heartbeat(beat: Callable[[], object], *, every: float) -> Iterator[None]:
 
     def run() -> None:
         while not over.wait(every):
-            beat()
+            with contextlib.suppress(StorageAway):  # who works there will say it
+                beat()
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()

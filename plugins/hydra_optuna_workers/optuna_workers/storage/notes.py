@@ -125,8 +125,26 @@ class Notes(Leases):
         return heartbeat(renew, every=self._seconds / 3)
 
     def _insert_note(self, key: str, value: str | None = None) -> bool:
+        """Make a note; return False if another has made it.
+
+        One of our own that is found on a second try was made by the first, whose answer was lost.
+        """
         row = {"study": self._study, "key": key, "owner": self.owner, "value": value,
                "lease": self._deadline()}  # fmt: skip
+        tries = 0
+
+        @patiently
+        def insert() -> bool:
+            nonlocal tries
+            tries += 1
+            return self._inserted(row)
+
+        if insert():
+            return True
+        found = self._find_note(key) if tries > 1 else None
+        return found is not None and found.owner == self.owner
+
+    def _inserted(self, row: dict[str, Any]) -> bool:
         try:
             with self._engine.begin() as connection:
                 connection.execute(sa.insert(NOTES).values(row))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -11,36 +10,56 @@ from typing import ParamSpec, TypeVar
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 
-log = logging.getLogger(__name__)
+from optuna_workers.errors import StorageAway
+from optuna_workers.storage.patience import Fault, Patience
 
-WAITS = (0.5, 1, 2, 4, 8, 16, 30)
-"""Seconds between tries: a server that restarts is back within a minute."""
+DATABASE = Patience("the study's database", StorageAway)
+"""The database of the study that this process works on; ``studies`` names it."""
+
+LOCKED = ("locked", "busy")
+GONE = {
+    "no such table": "it was deleted, or replaced by another, while it was in use",
+    "readonly database": "it was deleted, moved or made read-only while it was in use",
+    "unable to open database file": "it was deleted, or its folder was, or cannot be read",
+    "disk i/o error": "its disk fails, or it was deleted while it was in use",
+    "disk is full": "its disk is full",
+    "not a database": "the file is no database any more",
+    "malformed": "the file is damaged",
+    "does not exist": "it was dropped while it was in use",
+}
+"""What databases say that no waiting mends, and what it means."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def patiently(call: Callable[P, R]) -> Callable[P, R]:
-    """Wrap a call that may be repeated: it is tried again while the database does not answer."""
+    """Wrap a call that may be repeated: it is tried again while the database does not answer.
+
+    Raises:
+        StorageAway: it was away for too long, or is gone.
+    """
 
     @functools.wraps(call)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        for wait in WAITS:
-            try:
-                return call(*args, **kwargs)
-            except (DBAPIError, StorageInternalError) as error:
-                if not _is_passing(error):
-                    raise
-                log.warning("the database does not answer; trying again in %g s", wait)
-                time.sleep(wait)
-        return call(*args, **kwargs)
+        return DATABASE.outlast(functools.partial(call, *args, **kwargs), fault_of)
 
     return wrapped
 
 
-def _is_passing(error: Exception) -> bool:
-    cause = error if isinstance(error, DBAPIError) else error.__cause__
-    return isinstance(cause, OperationalError) or bool(getattr(cause, "connection_invalidated", 0))
+def fault_of(error: Exception) -> Fault | None:
+    """Return what is wrong with the database, or None where it is the question that is wrong."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    if not isinstance(cause, DBAPIError) or isinstance(cause, IntegrityError):
+        return None
+    said = str(cause.orig).strip().splitlines()[0] if str(cause.orig).strip() else "no answer"
+    for sign, meaning in GONE.items():
+        if sign in said.lower():
+            return Fault(f"{meaning}: {said}", passing=False)
+    if type(cause.orig).__module__.startswith("sqlite3"):
+        return Fault(said) if any(word in said for word in LOCKED) else None
+    passing = isinstance(cause, OperationalError) or cause.connection_invalidated
+    return Fault(said) if passing else None
 
 
 def despite_others(make: Callable[P, R]) -> Callable[P, R]:

@@ -20,7 +20,8 @@ from optuna_workers.space import Space
 from optuna_workers.space.difference import difference
 from optuna_workers.storage import location
 from optuna_workers.storage.location import Location
-from optuna_workers.storage.retry import despite_others
+from optuna_workers.storage.patience import Fault
+from optuna_workers.storage.retry import DATABASE, LOCKED, despite_others, fault_of, patiently
 from optuna_workers.storage.slots import Claims
 
 log = logging.getLogger(__name__)
@@ -34,16 +35,23 @@ _checked: set[str] = set()
 """Databases whose tables this process has seen: looking again costs 0.1 s each time."""
 
 
-def open_storage(url: str) -> RDBStorage:
-    """Open a database, making Optuna's tables where they are missing.
+def open_storage(url: str, *, patient: bool = False) -> RDBStorage:
+    """Open a database, making Optuna's tables where they are missing; wait for a locked file.
+
+    Args:
+        url: Its address.
+        patient: Whether to wait for a server that is away too: it was there before.
 
     Raises:
         SweepError: it is no SQL database, or does not answer.
+        StorageAway: it was away for too long, although it was there before.
     """
+    judge = fault_of if patient else _lock_of
     try:
         parsed = sa.make_url(url)
         with _one_at_a_time(url):
-            return _opened(url, parsed.get_backend_name())
+            DATABASE.name = f"the study's database {without_password(url)}"
+            return DATABASE.outlast(lambda: _opened(url, parsed.get_backend_name()), judge)
     except (sa.exc.SQLAlchemyError, ImportError, OSError) as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         shown = without_password(url)
@@ -76,6 +84,7 @@ def find(
     return where, False
 
 
+@patiently
 def claims_of(storage: RDBStorage, name: str, *, worker: str = "", lease: float = 60) -> Claims:
     """Return the slots of a study."""
     number = storage.get_study_id_from_name(name)
@@ -87,6 +96,7 @@ def end_of(ended: int) -> str:
     return f"study_end/{ended}"
 
 
+@patiently
 def is_over(where: Location, total: int, *, stopped: bool) -> bool:
     """Return whether all slots of a study have ended, and its callbacks know.
 
@@ -110,6 +120,7 @@ def is_over(where: Location, total: int, *, stopped: bool) -> bool:
     return ended >= total and claims.was_done(end_of(ended))
 
 
+@patiently
 def create(where: Location, space: Space, directions: Sequence[Any]) -> tuple[RDBStorage, bool]:
     """Create or load the study; return its storage and whether it was there before.
 
@@ -163,7 +174,7 @@ def _compare_directions(name: str, stored: list[str], asked: list[str]) -> None:
 
 @despite_others
 def _opened(url: str, backend: str) -> RDBStorage:
-    waits = {"sqlite": {"timeout": 60}, "postgresql": {"connect_timeout": 10}}
+    waits = {"sqlite": {"timeout": 20}, "postgresql": {"connect_timeout": 10}}
     options: dict[str, Any] = {"connect_args": waits.get(backend, {})}
     if backend != "sqlite":
         options["pool_pre_ping"] = True
@@ -173,6 +184,12 @@ def _opened(url: str, backend: str) -> RDBStorage:
     )
     _checked.add(url)
     return storage
+
+
+def _lock_of(error: Exception) -> Fault | None:
+    """Return what is worth waiting for in a database that was never seen: another's lock."""
+    fault = fault_of(error)
+    return fault if fault and any(word in fault.reason for word in LOCKED) else None
 
 
 @contextlib.contextmanager

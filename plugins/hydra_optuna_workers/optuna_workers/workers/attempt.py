@@ -7,14 +7,16 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from optuna_workers.callbacks import Callbacks, StudyInfo, TrialInfo
 from optuna_workers.callbacks.study_info import LONGEST_ERROR, facts_of
 from optuna_workers.plan import Plan, key_of
 from optuna_workers.sampling.trials import Begun, Book
 from optuna_workers.stopping import Mismatch
+from optuna_workers.storage.retry import patiently
 from optuna_workers.storage.slots import Claim, Claims, read_facts
+from optuna_workers.workers.current_trial import Postponed
 from optuna_workers.workers.process import Died, Reply, Request
 from optuna_workers.workers.runners import Runner
 
@@ -78,6 +80,7 @@ class Attempt:
             Lost: its process died.
             KeyboardInterrupt: after the slot was released.
             Mismatch: the task returns a wrong number of values.
+            Postponed: what the task needs is away; the slot was released.
         """
         begun = self._book.begin(self._claim, again)
         trial = self._info(begun)
@@ -137,6 +140,8 @@ class Attempt:
         if reply.state == "INTERRUPTED":
             self._release(begun, trial)
             return
+        if reply.state == "POSTPONED":
+            self._postpone(begun, trial, reply)
         if not self._claims.hold(self._claim):
             log.warning("trial %d: another worker has taken its slot over", begun.number)
             return
@@ -176,6 +181,15 @@ class Attempt:
         self._lose(begun, trial, "interrupted")
         self._claims.release(self._claim)
 
+    def _postpone(self, begun: Begun, trial: TrialInfo, reply: Reply) -> NoReturn:
+        """End a trial that could not do its work and release its slot, at no cost either."""
+        self._book.annotate(begun.number, {"overrides": begun.overrides, "error": reply.error})
+        self._book.end_lost(begun.number, reply.error)
+        self._claims.release(self._claim)
+        ended = replace(trial, state="POSTPONED", error=reply.error)
+        self._shared.callbacks.trial_end(self._shared.study, ended)
+        raise Postponed(reply.error, reply.waited)
+
 
 class _TaskCalls:
     """Does what a task calls its trial for."""
@@ -185,6 +199,7 @@ class _TaskCalls:
         self._several = len(shared.plan.directions) > 1  # Optuna's pruners judge one
         self.directory: Path | None = None
 
+    @patiently
     def __call__(self, kind: str, *arguments: Any) -> Any:
         if kind == "report" and not self._several:
             self._trial.report(*arguments)
@@ -194,6 +209,8 @@ class _TaskCalls:
             self._shared.show(*arguments)
         elif kind == "directory":
             self.directory = Path(arguments[0])
+        elif kind == "say":
+            log.warning("trial %d: %s", self._trial.number, *arguments)
         elif kind == "set_user_attr":
             self._trial.set_user_attr(*arguments)
         return None

@@ -11,6 +11,27 @@ Ask = Callable[..., Any]
 """``ask(name, *arguments)``: how a trial reaches Optuna, over a pipe or directly."""
 
 
+class Postponed(Exception):
+    """What a task raises where not it has failed but something that it needs, such as a server.
+
+    Its slot is given back, at no cost of an attempt, and runs again a little later. The sweep
+    ends where that has gone on for ``OUTAGE_SECONDS`` (an environment variable; 600 s).
+
+    Args:
+        reason: One line: what is away.
+        waited: Seconds that the task has already waited for it.
+
+    Example:
+        >>> raise Postponed("the license server does not answer")
+        Traceback (most recent call last):
+        optuna_workers.workers.current_trial.Postponed: the license server does not answer
+    """
+
+    def __init__(self, reason: str, waited: float = 0.0) -> None:
+        super().__init__(reason)
+        self.waited = waited
+
+
 @dataclass(frozen=True)
 class SweepTrial:
     """The trial that runs in this process; `current_trial()` returns it.
@@ -46,6 +67,10 @@ class SweepTrial:
     def status(self, text: str) -> None:
         """Say in a few words what the trial is doing; the live table shows it."""
         self._ask("status", text)
+
+    def say(self, text: str) -> None:
+        """Say a line on the screen of the command that runs the sweep."""
+        self._ask("say", text)
 
     def set_user_attr(self, key: str, value: Any) -> None:
         """Keep a JSON value with the trial in Optuna."""

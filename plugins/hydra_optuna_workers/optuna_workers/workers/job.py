@@ -21,7 +21,7 @@ from omegaconf import DictConfig, open_dict
 
 from optuna_workers import checks
 from optuna_workers.workers import current_trial, output
-from optuna_workers.workers.current_trial import SweepTrial
+from optuna_workers.workers.current_trial import Postponed, SweepTrial
 from optuna_workers.workers.process import Reply, Request
 
 
@@ -104,7 +104,8 @@ def run(work: Work, request: Request, ask: current_trial.Ask) -> Reply:
         error=outcome.get("error", ""),
         directory=str(outcome.get("directory", "")),
         seconds=time.monotonic() - begun,
-        job=_pickled(job) if job else None,
+        waited=outcome.get("waited", 0.0),
+        job=_pickled(job) if job and outcome["state"] != "POSTPONED" else None,
     )
 
 
@@ -115,6 +116,9 @@ def _caught(task: TaskFunction, outcome: dict[str, Any]) -> TaskFunction:
         try:
             return task(config)
         except KeyboardInterrupt:
+            raise
+        except Postponed as error:
+            outcome.update(state="POSTPONED", error=str(error), waited=error.waited)
             raise
         except SystemExit as error:
             outcome.update(state="FAIL", error=traceback.format_exc())

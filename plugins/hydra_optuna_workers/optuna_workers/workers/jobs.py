@@ -14,14 +14,18 @@ from optuna_workers.callbacks import Callbacks
 from optuna_workers.callbacks.study_info import describe
 from optuna_workers.plan import Plan
 from optuna_workers.storage import process_identity, studies
+from optuna_workers.workers.current_trial import Postponed
 from optuna_workers.workers.runners import Children, Inline
 from optuna_workers.workers.worker import Worker
 
 log = logging.getLogger(__name__)
 
 
-def run_worker(plan: Plan, config: DictConfig) -> tuple[list[bytes], str]:
-    """Run one worker as a Hydra job; return its trials' JobReturns, and a mismatch if any.
+def run_worker(plan: Plan, config: DictConfig) -> tuple[list[bytes], str, str]:
+    """Run one worker as a Hydra job.
+
+    Returns:
+        Its trials' JobReturns; a mismatch if any; what was away for too long, if anything.
 
     Args:
         plan: What the command is about.
@@ -69,14 +73,16 @@ def config_of(config: DictConfig, plan: Plan) -> DictConfig:
     return config
 
 
-def _worked(plan: Plan) -> tuple[list[bytes], str]:
-    claims = studies.claims_of(studies.open_storage(plan.url), plan.name)
+def _worked(plan: Plan) -> tuple[list[bytes], str, str]:
+    claims = studies.claims_of(studies.open_storage(plan.url, patient=True), plan.name)
     study = describe(plan, claims)
     runner = Children(plan) if plan.sweeper.isolation == "process" else Inline.unpacked(plan)
     callbacks = Callbacks.build(plan.sweeper.callbacks)
     name = f"{plan.session}/{os.getpid()}"
     worker = Worker(plan, name, runner, study, callbacks, threading.Event())
     try:
-        return worker.work(), ""
+        return worker.work(), "", ""
     except stopping.Mismatch as error:
-        return worker.jobs, str(error)
+        return worker.jobs, str(error), ""
+    except Postponed as error:
+        return worker.jobs, "", str(error)

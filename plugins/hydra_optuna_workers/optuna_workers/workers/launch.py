@@ -20,6 +20,7 @@ from optuna_workers.callbacks import Callbacks, StudyInfo
 from optuna_workers.plan import Plan
 from optuna_workers.storage.slots import Claims
 from optuna_workers.workers import jobs
+from optuna_workers.workers.current_trial import Postponed
 from optuna_workers.workers.job import Work, pack
 from optuna_workers.workers.process import GRACE
 from optuna_workers.workers.runners import Children, Inline, Runner
@@ -44,7 +45,7 @@ class Launched:
         self._early: list[Children] = []
         self._basic = str(work.config.hydra.launcher._target_).endswith("BasicLauncher")
         self._inline = plan.sweeper.isolation == "none"
-        self.mismatch = ""
+        self.mismatch = self.away = ""
 
     def start_early(self, plan: Plan, ended: int) -> None:
         """Start the first children, which load libraries while the callbacks open the study."""
@@ -138,6 +139,9 @@ class Launched:
         except stopping.Mismatch as error:
             self.mismatch = str(error)
             return []
+        except Postponed as error:
+            self.away = str(error)
+            return []
 
     # with any other launcher
 
@@ -164,9 +168,9 @@ class Launched:
         )
         launched = launcher.launch(jobs.overrides_of(plan), 0)
         returned = [job.return_value for job in launched]
-        for _, mismatch in returned:
-            self.mismatch = self.mismatch or mismatch
-        return [job for jobs_of_worker, _ in returned for job in jobs_of_worker]
+        for _, mismatch, away in returned:
+            self.mismatch, self.away = self.mismatch or mismatch, self.away or away
+        return [job for jobs_of_worker, _, _ in returned for job in jobs_of_worker]
 
 
 class _Thread(threading.Thread):

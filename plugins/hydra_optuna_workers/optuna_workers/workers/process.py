@@ -47,12 +47,13 @@ class Reply:
     """How a trial ended.
 
     Attributes:
-        state: ``COMPLETE``, ``PRUNED``, ``FAIL``; ``INTERRUPTED`` (run it again), or
-            ``MISMATCH`` (a wrong number of values: no trial can succeed).
+        state: ``COMPLETE``, ``PRUNED``, ``FAIL``; ``INTERRUPTED`` (run it again), ``POSTPONED``
+            (run it again later), or ``MISMATCH`` (a wrong number of values: no trial can succeed).
         values: One per direction.
         error: Traceback or reason.
         directory: The trial's Hydra directory.
         seconds: How long the task ran.
+        waited: How long a task that is postponed has waited, in seconds.
         job: Hydra's JobReturn, pickled.
     """
 
@@ -61,6 +62,7 @@ class Reply:
     error: str = ""
     directory: str = ""
     seconds: float = 0.0
+    waited: float = 0.0
     job: bytes | None = field(default=None, repr=False)
 
 

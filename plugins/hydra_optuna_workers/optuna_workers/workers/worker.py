@@ -16,13 +16,18 @@ from optuna_workers.callbacks.study_info import facts_of
 from optuna_workers.plan import Plan
 from optuna_workers.sampling.trials import LOST, Book
 from optuna_workers.storage.leases import heartbeat
+from optuna_workers.storage.patience import longest_wait
 from optuna_workers.storage.slots import SLOTS, Claim, Claims, read_facts
 from optuna_workers.workers.attempt import Attempt, Lost, Shared
+from optuna_workers.workers.current_trial import Postponed
 from optuna_workers.workers.runners import Runner
 
 log = logging.getLogger(__name__)
 
 DIED = "its worker died"
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
+"""Seconds before the slot of a postponed trial runs again."""
 
 
 class Worker:
@@ -49,12 +54,12 @@ class Worker:
         self._plan, self._study, self._callbacks = plan, study, callbacks
         self._runner, self._stop = runner, stop
         self._book = Book(plan)
-        number = self._book.storage.get_study_id_from_name(plan.name)
         self._claims = Claims(
-            self._book.engine, number, worker=name,
+            self._book.engine, self._book.study_id, worker=name,
             lease_seconds=plan.sweeper.lease_seconds,
         )  # fmt: skip
         self._status = ""
+        self._away_since: float | None = None
         self.jobs: list[bytes] = []
 
     def work(self) -> list[bytes]:
@@ -62,17 +67,33 @@ class Worker:
 
         Raises:
             KeyboardInterrupt: after the slot of the trial that ran was released.
+            Postponed: what trials need was away for too long; no slot is used up by it.
         """
         try:
             while not self._stop.is_set() and not self._should_stop():
                 claim = self._claims.take(self._plan.n_trials)
                 if claim is None:
                     break
-                with self._lease_kept():
-                    self._fill(claim)
+                try:
+                    with self._lease_kept():
+                        self._fill(claim)
+                    self._away_since = None
+                except Postponed as error:
+                    self._wait_after(error)
         finally:
             self._runner.close()
         return self.jobs
+
+    def _wait_after(self, error: Postponed) -> None:
+        """Wait a little for what a trial needs, or end all workers if that is of no use."""
+        now = time.monotonic()
+        if self._away_since is None:
+            self._away_since = now - error.waited
+            log.warning("a slot was given back: %s", error)
+        if now - self._away_since >= longest_wait():
+            self._stop.set()
+            raise error
+        self._stop.wait(min(LONGEST_PAUSE, max(FIRST_PAUSE, now - self._away_since)))
 
     def _should_stop(self) -> bool:
         return not self._claims.has_session(self._plan.session) or bool(

@@ -13,7 +13,7 @@ from typing import Any
 
 import hydra
 from omegaconf import DictConfig
-from optuna_workers import current_trial
+from optuna_workers import Postponed, current_trial
 
 EVERY = 0.05
 
@@ -98,7 +98,21 @@ RETURNED: dict[str, Any] = {
     "two": (1.0, 2.0),
     "three": [1.0, 2.0, 3.0],
 }
+
+
+def postpone(times: int) -> float:
+    """Say that something is away, as often as told; 0 is always."""
+    file = Path(os.environ["STUB_LOG"]).with_suffix(".postponed")
+    before = len(file.read_text()) if file.exists() else 0
+    if times and before >= times or os.environ.get("STUB_BACK"):
+        return 0.0
+    file.write_text("x" * (before + 1))
+    raise Postponed("the license server does not answer")
+
+
 DONE = {
+    "postponed2": lambda: postpone(2),
+    "postponed": lambda: postpone(0),
     "raise": lambda: 1 / 0,
     "exit0": lambda: sys.exit(0),
     "exit3": lambda: sys.exit(3),
