@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import hydra
 from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from catdog.cli.overrides import CONFIG, plain
+from catdog.cli.overrides import CONFIG, named, plain
 from catdog.core import paths
 from catdog.errors import CatdogError
 
@@ -112,14 +111,15 @@ def disk_trouble(error: Exception, cfg: DictConfig | None = None) -> str | None:
     """
     from optuna_workers.storage import disks
 
-    uri = paths.store(cfg.tracking.uri if cfg else None, paths.root())
-    places: dict[str, object] = {"TMPDIR": disks.temporary()}
-    if uri.startswith("sqlite:"):
-        places = {"tracking.uri": paths.sqlite_file(uri), **places}
-    if cfg is not None:
-        places["features.dir"] = Path(cfg.features.dir).expanduser()
-    if HydraConfig.initialized():
-        places["hydra.run.dir"] = HydraConfig.get().runtime.output_dir
+    typed, root = named(sys.argv[1:]), paths.root()
+    uri = paths.store(cfg.tracking.uri if cfg else typed.get("tracking.uri"), root)
+    places: dict[str, object] = {
+        "tracking.uri": paths.sqlite_file(uri) if uri.startswith("sqlite:") else "",
+        "features.dir": cfg.features.dir if cfg else typed.get("features.dir", "~/.cache/catdog"),
+        "hydra.run.dir": typed.get("hydra.run.dir", root / "mlruns" / "hydra"),
+        "hydra.sweep.dir": typed.get("hydra.sweep.dir", root / "sweeps"),
+        "TMPDIR": disks.temporary(),
+    }
     return disks.trouble(error, places)
 
 
@@ -190,10 +190,8 @@ def explain(error: Exception) -> str | None:
 
     if isinstance(error, CatdogError):
         return str(error)
-    if (message := disk_trouble(error)) is not None:  # Hydra writes its folder before the task
-        return message
     if not isinstance(error, (HydraException, OmegaConfBaseException)):
-        return None
+        return disk_trouble(error)  # Hydra writes its folder before the task
     unknown = re.match(r"Could not (?:override|append|delete from) .*?'([\w.@/]+)", str(error))
     if unknown:
         from catdog.settings import parse

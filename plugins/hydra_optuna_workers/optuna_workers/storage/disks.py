@@ -34,6 +34,9 @@ WORDS = {
 }
 """What databases, HDF5 and TensorFlow say, whose errors have no number."""
 
+LIBRARIES = ("sqlite3", "sqlalchemy", "optuna", "psycopg", "mlflow", "tensorflow")
+"""Whose exceptions are read for these words, beside those of the operating system."""
+
 DATABASES = ("database", "disk i/o error")
 
 SPARE = 256 * 1024
@@ -60,12 +63,29 @@ def trouble(error: BaseException, places: Mapping[str, object]) -> str | None:
         >>> trouble(ValueError("x"), {}) is None
         True
     """
-    folders = {key: Path(str(place)) for key, place in places.items() if place}
+    folders = {key: Path(str(place)).expanduser() for key, place in places.items() if place}
     for one in _chain(error):
         kind, reason = _kind(one)
         if kind:
             return _told(kind, reason, *_place(one, kind, reason, folders))
     return None
+
+
+def is_everyones(error: BaseException) -> bool:
+    """Return whether an error of a disk would stop all other trials too: it is full, read-only.
+
+    A file that one user may not open can be a single trial's fault.
+
+    Example:
+        >>> is_everyones(OSError(errno.ENOSPC, "No space left on device"))
+        True
+        >>> is_everyones(PermissionError(errno.EACCES, "Permission denied", "a.csv"))
+        False
+    """
+    for one in _chain(error):
+        if (kind := _kind(one)[0]) and getattr(one, "errno", 0) not in (errno.EACCES, errno.EPERM):
+            return kind != FAILING or "disk" in str(one)
+    return False
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -74,7 +94,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     now: BaseException | None = error
     while now is not None and now not in seen:
         seen.append(now)
-        now = now.__cause__ or now.__context__
+        now = now.__cause__ or (None if now.__suppress_context__ else now.__context__)
     yield from reversed(seen)
 
 
@@ -82,9 +102,9 @@ def _kind(error: BaseException) -> tuple[str, str]:
     number = error.errno if isinstance(error, OSError) else None
     if number in ERRNOS:
         return ERRNOS[number], os.strerror(number)
-    said = str(error)
-    if isinstance(error, (SyntaxError, AssertionError)) or len(said) > 20_000:
+    if not isinstance(error, OSError) and not type(error).__module__.startswith(LIBRARIES):
         return "", ""
+    said = str(error)
     for words, kind in WORDS.items():
         if found := re.search(re.escape(words), said, re.IGNORECASE):
             return kind, found.group()
@@ -107,7 +127,7 @@ def _place(
     elif "temporary" in reason.lower():
         return "TMPDIR", None
     bad = [(key, path) for key, path in suspected if _is(kind, path)]
-    return bad[0] if bad else ("", suspected[0][1] if len(suspected) == 1 else None)
+    return bad[0] if bad else ("", None)
 
 
 def _is(kind: str, path: Path) -> bool:
