@@ -188,7 +188,7 @@ def _try(cfg: DictConfig, trial: SweepTrial) -> float:
         cfg, kind="trial", label=trial_run.label(trial), tags=trial_run.tags(trial)
     )
     store = (cfg.tracking.uri, cfg.tracking.experiment)
-    tracker = MEMO.get("tracker", store, lambda: _tracker(*store))
+    tracker = MEMO.get("tracker", store, lambda: _tracker(*store, patient=True))
     status = trial_run.Status(trial)
     with trial_run.recorded(trial, tracker, provenance):
         settings = hydra_app.settings_of(cfg)
@@ -214,10 +214,11 @@ def preload(cfg: DictConfig) -> None:
     MEMO.get("libraries", (), _settled)
 
 
-def _tracker(uri: str | None, experiment: str) -> Tracker:
+def _tracker(uri: str | None, experiment: str, *, patient: bool = False) -> Tracker:
     from catdog import tracking
 
-    return tracking.Tracker(uri=uri, experiment=experiment, root=paths.root())
+    root = paths.root()
+    return tracking.Tracker(uri=uri, experiment=experiment, root=root, patient=patient)
 
 
 def _experiment() -> ModuleType:

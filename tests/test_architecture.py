@@ -46,8 +46,7 @@ LIVES_IN = {
     "hydra": "cli study system.checks commands",
     "omegaconf": "cli study commands",
     "optuna": "study plots.study system.study_copies commands",
-    "optuna_workers": "core.paths cli.hydra_app study tracking.owners tracking.store "
-    "system.checks commands",
+    "optuna_workers": "core cli.hydra_app study tracking system.checks commands",
     "hydra_plugins": "",
     "torch": "",
 }

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 
 from catdog.core import paths
 from catdog.core.memo import Memo
+from catdog.core.patience import StoreAway
 from catdog.core.provenance import Provenance, commit
 from catdog.data.manifest import Manifest
 from catdog.experiment import build, prefix, run_report
@@ -107,7 +108,8 @@ def _tracked(
         raise
     except BaseException as error:
         run.fail(error)
-        run.tags(watcher.end_tags("FAIL"))
+        with contextlib.suppress(StoreAway):
+            run.tags(watcher.end_tags("FAIL"))
         raise
     run.end("FINISHED")
     run.tags(watcher.end_tags("COMPLETE"))

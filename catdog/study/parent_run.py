@@ -6,10 +6,10 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
-from optuna_workers import StudyInfo, SweepCallback, TrialInfo
+from optuna_workers import Postponed, StudyInfo, SweepCallback, TrialInfo
 
 from catdog.cli.overrides import typed_command
-from catdog.core import paths
+from catdog.core import paths, patience
 from catdog.errors import ConfigError
 from catdog.study import note
 from catdog.study.results import Result
@@ -67,7 +67,9 @@ class StudyRun(SweepCallback):
     def on_trial_end(self, info: StudyInfo, trial: TrialInfo) -> None:
         """Log the study's progress; end the run of a failed trial if its process did not."""
         with self._lock:
-            if trial.state == "FAIL":
+            if trial.state == "POSTPONED":
+                patience.STORE.give_up()  # the trial has waited for it already
+            if trial.state in ("FAIL", "POSTPONED"):
                 self._end_run_of(info, trial)
             self._log_progress(info)
 
@@ -172,7 +174,10 @@ def _params(info: StudyInfo) -> dict[str, Any]:
 
 def _status(info: StudyInfo) -> str:
     """Return FINISHED, FAILED (too many trials failed) or KILLED (it can be continued)."""
-    states = [trial.state for trial in info.trials()]
+    try:
+        states = [trial.state for trial in info.trials()]
+    except Postponed:  # the study's database is away
+        return "KILLED"
     allowed = info.config.hydra.sweeper.max_failure_rate * info.n_trials
     if states.count("FAIL") > allowed or (states and set(states) == {"FAIL"}):
         return "FAILED"

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from optuna_workers import Postponed
+
 from catdog.core.provenance import Provenance
 from catdog.errors import ConfigError
 from catdog.progress import Advance, Progress, Watcher
@@ -46,6 +48,8 @@ def recorded(trial: SweepTrial, tracker: Tracker, provenance: Provenance) -> Ite
     """
     try:
         yield
+    except Postponed:  # it runs again
+        raise
     except Exception:
         run = tracker.start(f"{provenance.label} not started", names.run_tags(provenance))
         link(trial, run.run_id, tracker.shown_uri)

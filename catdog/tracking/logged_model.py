@@ -17,6 +17,7 @@ import mlflow
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from catdog.core import paths
+from catdog.core.patience import STORE, fault_of
 from catdog.tracking.names import CHECKPOINT
 from catdog.tracking.run import Run
 
@@ -66,22 +67,26 @@ def log_from_artifacts(run: Run, classes: Sequence[str]) -> None:
 def _log_pyfunc(run: Run, files: Mapping[str, Path], classes: Sequence[str]) -> str:
     """Log the model and return MLflow's id of it; its code finds the files as artifacts."""
     mlflow.set_tracking_uri(run.uri)
+    model_id = _new_model(run)
     columns = mlflow.types.Schema([mlflow.types.ColSpec("float", name) for name in classes])
     # it asks for type hints and input examples, which an outputs-only signature replaces, and
     # sets filters of its own
     with warnings.catch_warnings(record=True):
         # pyfunc.log_model is this call without run_id: it logs to the thread's "active" run; and
         # without model_id it puts the model into MLflow's default experiment
-        logged = mlflow.models.Model.log(
-            artifact_path=None,
-            name="model",
-            flavor=mlflow.pyfunc,
-            run_id=run.run_id,
-            model_id=_new_model(run),
-            python_model=str(paths.PACKAGE / "tracking" / "served_model.py"),
-            artifacts={name: str(path) for name, path in files.items()},
-            signature=mlflow.models.ModelSignature(outputs=columns),
-            pip_requirements=_requirements(),
+        logged = STORE.outlast(
+            lambda: mlflow.models.Model.log(
+                artifact_path=None,
+                name="model",
+                flavor=mlflow.pyfunc,
+                run_id=run.run_id,
+                model_id=model_id,
+                python_model=str(paths.PACKAGE / "tracking" / "served_model.py"),
+                artifacts={name: str(path) for name, path in files.items()},
+                signature=mlflow.models.ModelSignature(outputs=columns),
+                pip_requirements=_requirements(),
+            ),
+            fault_of,
         )
     return logged.model_id
 

@@ -24,15 +24,23 @@ from mlflow.entities import (
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.utils.file_utils import local_file_uri_to_path
+from optuna_workers import Postponed
+
+from catdog.core.patience import StoreAway
 
 BATCH = 1000
 """Largest number of metrics in one call of ``log_batch``, MLflow's limit."""
+
+ENDED = (KeyboardInterrupt, SystemExit, Postponed)
+"""What ends a run without its own fault."""
 
 for name in ("mlflow", "alembic"):
     logging.getLogger(name).setLevel(logging.WARNING)
 # every error of the database is a traceback to it, beside the exception that it raises
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # every retry is a warning to it
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback per lock
+logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)  # its thread ends by an outage
 
 
 class Run:
@@ -191,11 +199,12 @@ class Run:
         self.client.set_terminated(self.run_id, status=status)
 
     def fail(self, error: BaseException) -> None:
-        """Log the traceback; end the run as KILLED for Ctrl-C or an exit, else as FAILED."""
+        """Log the traceback; end the run as FAILED, or KILLED if it was ended and did not fail."""
         text = "".join(traceback.format_exception(error))
-        with contextlib.suppress(OSError), self.folder("error") as place:
-            (place / "traceback.txt").write_text(text)
-        self.end("KILLED" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "FAILED")
+        with contextlib.suppress(StoreAway):  # the error counts; the next command ends the run
+            with contextlib.suppress(OSError), self.folder("error") as place:
+                (place / "traceback.txt").write_text(text)
+            self.end("KILLED" if isinstance(error, ENDED) else "FAILED")
 
 
 def _as_text(value: Any) -> str:

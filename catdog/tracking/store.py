@@ -9,15 +9,19 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import mlflow
 from filelock import FileLock
 from mlflow.exceptions import MlflowException
 from optuna_workers.storage import disks
+from optuna_workers.storage.patience import Fault
 
 from catdog.core import paths, relocation
+from catdog.core.patience import STORE, fault_of, lock_of
+from catdog.core.patience import patient as patient_client
 from catdog.errors import CatdogError, ConfigError
 from catdog.tracking import owners
 from catdog.tracking.past_run import StoredRun
@@ -34,6 +38,8 @@ class Tracker:
             the SQLite file ``<root>/mlruns/mlflow.db``.
         experiment: Name of the experiment, which is created if it is new.
         root: Project root.
+        patient: Whether to wait for a server that does not answer at the start, too: for trials,
+            whose sweep has reached it before.
 
     Attributes:
         uri: Address of the MLflow store.
@@ -43,18 +49,23 @@ class Tracker:
 
     Raises:
         ConfigError: the MLflow store does not answer, or the experiment was deleted.
+        StoreAway: it is away for too long, or was deleted; every method may raise it.
     """
 
-    def __init__(self, *, uri: str | None, experiment: str, root: Path) -> None:
+    judge = staticmethod(fault_of)
+
+    def __init__(
+        self, *, uri: str | None, experiment: str, root: Path, patient: bool = False
+    ) -> None:
         self.uri = paths.store(uri, root)
         self.experiment = experiment
         local = self.uri.startswith("sqlite:")
+        STORE.name = f"the MLflow store {self.shown_uri}"
         # of two runs that start together only one may create the tables and the experiment
         with self._exclusive() if local else contextlib.nullcontext():
             try:
                 self._follow()
-                self.client = mlflow.MlflowClient(self.uri)
-                self.experiment_id = self._experiment(experiment, local)
+                self._open(local, fault_of if patient else lock_of)
             except (MlflowException, OSError) as error:
                 if message := disks.trouble(error, {"tracking.uri": self._database}):
                     raise CatdogError(message) from None
@@ -78,6 +89,16 @@ class Tracker:
                 "tracking.uri", self.uri, f"cannot be written ({error.strerror})",
                 "tracking.uri=<store>",
             ) from None  # fmt: skip
+
+    def _open(self, local: bool, judge: Callable[[Exception], Fault | None]) -> None:
+        """Connect, and find the experiment; only what the judge lets pass is waited for."""
+
+        def connect() -> tuple[mlflow.MlflowClient, str]:
+            self.client = mlflow.MlflowClient(self.uri)
+            return self.client, self._experiment(self.experiment, local)
+
+        client, self.experiment_id = STORE.outlast(connect, judge)
+        self.client = patient_client(client, self.judge)
 
     def _experiment(self, name: str, local: bool) -> str:
         found = self.client.get_experiment_by_name(name)
@@ -140,7 +161,22 @@ class Tracker:
     def create(self, name: str, tags: Mapping[str, str]) -> Run:
         """Create a run without an owner tag; it is RUNNING until it is ended."""
         self._follow()  # a container may have the same store under another path at the same time
-        made = self.client.create_run(self.experiment_id, run_name=name, tags=dict(tags))
+        client: mlflow.MlflowClient = getattr(self.client, "impatient", self.client)
+        moment, tries = int(time.time() * 1000), 0
+
+        def make() -> mlflow.entities.Run:
+            nonlocal tries
+            tries += 1
+            if tries > 1:  # it may have been made, and only the answer was lost
+                same = f"attributes.start_time = {moment}"
+                for run in client.search_runs([self.experiment_id], same):
+                    if run.info.run_name == name and tags.items() <= run.data.tags.items():
+                        return run
+            return client.create_run(
+                self.experiment_id, start_time=moment, run_name=name, tags=dict(tags)
+            )
+
+        made = STORE.outlast(make, self.judge)
         return Run(self.client, made.info.run_id, made.info.artifact_uri, self.uri)
 
     def open(self, run_id: str) -> Run:
@@ -216,7 +252,12 @@ class Tracker:
 
 
 class _ReadOnly(Tracker):
-    """A tracker that creates no experiment; the id of one that does not exist is empty."""
+    """A tracker that creates no experiment; the id of one that does not exist is empty.
+
+    It waits for nothing but locks: nobody loses anything where a command only reads.
+    """
+
+    judge = staticmethod(lock_of)
 
     def _exclusive(self) -> contextlib.AbstractContextManager[object]:
         try:

@@ -35,32 +35,57 @@ def plugin_everywhere(surroundings: None, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
 
 
+class MlflowServer:
+    """An MLflow server that keeps runs in SQLite and files in a folder.
+
+    Attributes:
+        url: Its address.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._port = folder, free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.start()
+
+    def start(self) -> None:
+        """Start it, also after ``stop``, and wait until it answers."""
+        command = [
+            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1",
+            "--port", str(self._port), "--workers", "1",
+            "--backend-store-uri", f"sqlite:///{self._folder}/mlflow.db",
+            "--artifacts-destination", str(self._folder / "artifacts"),
+        ]  # fmt: skip
+        log = self._folder / "server.log"
+        # its workers are children of its own: a group of their own ends them together
+        env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # seven idle processes
+        with log.open("ab") as file:
+            self._process = subprocess.Popen(
+                command, cwd=self._folder, env=env, stdout=file, stderr=file,
+                start_new_session=True,
+            )  # fmt: skip
+        end = time.monotonic() + 90
+        while not answers(f"{self.url}/health"):
+            assert self._process.poll() is None and time.monotonic() < end, log.read_text()
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """Kill it: it takes 20 s to say goodbye, and nobody stays."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
 @pytest.fixture(scope="module")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def mlflow_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """An MLflow server that can be ended and started."""
+    server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def mlflow_server(mlflow_host: MlflowServer) -> str:
     """URL of an MLflow server that keeps runs in SQLite and files in a folder."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    port = free_port()
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
-        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1",
-        "--artifacts-destination", str(folder / "artifacts"),
-    ]  # fmt: skip
-    log = (folder / "server.log").open("wb")
-    # its workers are children of its own: a group of their own ends them together
-    env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # seven idle processes
-    process = subprocess.Popen(
-        command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True
-    )
-    url = f"http://127.0.0.1:{port}"
-    end = time.monotonic() + 90
-    while not answers(f"{url}/health"):
-        said = (folder / "server.log").read_text()
-        assert process.poll() is None and time.monotonic() < end, said
-        time.sleep(0.2)
-    yield url
-    os.killpg(process.pid, signal.SIGKILL)  # it takes 20 s to say goodbye, and nobody stays
-    process.wait()
-    log.close()
+    return mlflow_host.url
 
 
 def answers(url: str) -> bool:
