@@ -39,6 +39,10 @@ class ConfigError(CatdogError):
         super().__init__(f"{shown(key)}={value}: {why}{how}")
 
 
+class FullDiskError(ConfigError):
+    """What is to be written does not fit; no trial of a sweep is to blame for it."""
+
+
 class DataError(CatdogError):
     """Photos, an archive or a stored file cannot be used as they are.
 

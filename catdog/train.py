@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
+import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ from rich.text import Text
 from catdog.cli import hydra_app, overrides
 from catdog.core import paths
 from catdog.core.memo import Memo
+from catdog.errors import FullDiskError
 from catdog.settings import Tracking
 
 if TYPE_CHECKING:
@@ -78,8 +81,30 @@ def task(cfg: DictConfig) -> float:
 
     In a sweep errors pass through: the sweeper shows them, and the trial's run has the traceback.
     """
+    from hydra.core.hydra_config import HydraConfig
+
+    paths.remember(HydraConfig.get().runtime.cwd)  # with hydra.job.chdir this is another folder
     trial = current_trial()
-    return _try(cfg, trial) if trial else _single(cfg)
+    if not trial:
+        return _single(cfg)
+    with _postponed_by_disks(cfg):
+        return _try(cfg, trial)
+
+
+@contextlib.contextmanager
+def _postponed_by_disks(cfg: DictConfig) -> Iterator[None]:
+    """Give a trial's slot back if a disk is full or read-only: the others would fail by it too."""
+    from optuna_workers import Postponed
+    from optuna_workers.storage import disks
+
+    try:
+        yield
+    except FullDiskError as error:
+        raise Postponed(str(error), math.inf) from None
+    except Exception as error:
+        if isinstance(error, Postponed) or not disks.is_everyones(error):
+            raise
+        raise Postponed(str(hydra_app.disk_trouble(error, cfg)), math.inf) from error
 
 
 @hydra_app.with_one_message

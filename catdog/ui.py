@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from catdog.cli import arguments, hydra_app
-from catdog.core import paths
+from catdog.core import paths, relocation
 from catdog.errors import CatdogError, ConfigError
 from catdog.settings import Tracking
 from catdog.system import databases, mlflow_page, server
@@ -95,6 +95,9 @@ def _check_store(uri: str, key: str) -> None:
     if parts.scheme == "sqlite" and not paths.sqlite_file(uri).is_file():
         found = "there is no MLflow store yet; the first run makes it"
         raise ConfigError(key, uri, found, "python -m catdog.train")
+    if parts.scheme == "sqlite":
+        for old in relocation.follow(paths.sqlite_file(uri)):
+            print(f"The store was in {old} before: its artifacts are found where it is now")
     if parts.scheme != "sqlite" and parts.hostname:
         port = parts.port or (5432 if parts.scheme.startswith("postgres") else 3306)
         server.check_reachable(key, paths.without_password(uri), parts.hostname, port)

@@ -41,7 +41,7 @@ LIVES_IN = {
     "matplotlib": "plots",
     "plotly": "plots",
     "mlflow": "tracking",
-    "rich": "cli system.checks commands",
+    "rich": "cli system.checks features.extraction commands",
     "psutil": "system.resources",
     "hydra": "cli study system.checks commands",
     "omegaconf": "cli study commands",

@@ -13,6 +13,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import hydra
@@ -22,7 +23,7 @@ from omegaconf.resolvers import oc
 from optuna_workers.masking import remember
 from optuna_workers.workers import hydra_folder
 
-from catdog.cli.overrides import CONFIG, plain
+from catdog.cli.overrides import CONFIG, named, plain
 from catdog.core import interrupts, paths
 from catdog.errors import CatdogError
 
@@ -76,15 +77,61 @@ def with_option_names(error: Exception) -> str:
 
 
 @contextmanager
-def one_message() -> Iterator[None]:
-    """End the process with only the message of a ``CatdogError``, which the user can fix."""
+def one_message(cfg: DictConfig | None = None) -> Iterator[None]:
+    """End the process with only the message of an error that the user can fix.
+
+    That is a ``CatdogError``, and a disk that is full or cannot be written.
+
+    Args:
+        cfg: The composed configuration, whose places may be full; None outside of Hydra.
+    """
     try:
-        yield
+        with disks_told(cfg):
+            yield
     except CatdogError as error:
         if VERBOSE:
             raise
         # not the error itself: Hydra would print lines of its own around it
         raise SystemExit(f"catdog: {error}") from None
+
+
+@contextmanager
+def disks_told(cfg: DictConfig | None = None) -> Iterator[None]:
+    """Raise the error of a full disk, or of one that cannot be written, as a ``CatdogError``.
+
+    Args:
+        cfg: The composed configuration, whose places may be full; None outside of Hydra.
+    """
+    try:
+        yield
+    except (CatdogError, BrokenPipeError):
+        raise
+    except Exception as error:
+        message = None if VERBOSE else disk_trouble(error, cfg)
+        if message is None:
+            raise
+        raise CatdogError(message) from None
+
+
+def disk_trouble(error: Exception, cfg: DictConfig | None = None) -> str | None:
+    """Return the message for an error of a disk, which names the place; None for another error.
+
+    Args:
+        error: Whatever was raised.
+        cfg: The composed configuration; None outside of Hydra.
+    """
+    from optuna_workers.storage import disks
+
+    typed, root = named(sys.argv[1:]), paths.root()
+    uri = paths.store(cfg.tracking.uri if cfg else typed.get("tracking.uri"), root)
+    places: dict[str, object] = {
+        "tracking.uri": paths.sqlite_file(uri) if uri.startswith("sqlite:") else "",
+        "features.dir": cfg.features.dir if cfg else typed.get("features.dir", "~/.cache/catdog"),
+        "hydra.run.dir": typed.get("hydra.run.dir", root / "mlruns" / "hydra"),
+        "hydra.sweep.dir": typed.get("hydra.sweep.dir", root / "sweeps"),
+        "TMPDIR": disks.temporary(),
+    }
+    return disks.trouble(error, places)
 
 
 def with_one_message(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], T]:
@@ -99,7 +146,7 @@ def with_one_message(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], 
     @functools.wraps(task)
     def run(cfg: DictConfig) -> T:
         gc.enable()  # start has disabled it
-        with one_message():
+        with one_message(cfg):
             return task(cfg)
 
     return run
@@ -113,6 +160,7 @@ def start(task: Callable[[DictConfig], Any]) -> None:
             trials.
     """
     interrupts.handle()
+    paths.remember(Path.cwd())
     gc.disable()  # Hydra copies its configuration some 150,000 times and leaves no garbage
     # it also copies all registered configs for each group that --help lists; nothing changes them
     ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
@@ -151,7 +199,7 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, CatdogError):
         return str(error)
     if not isinstance(error, (HydraException, OmegaConfBaseException)):
-        return None
+        return disk_trouble(error)  # Hydra writes its folder before the task
     unknown = re.match(r"Could not (?:override|append|delete from) .*?'([\w.@/]+)", str(error))
     if unknown:
         from catdog.settings import parse

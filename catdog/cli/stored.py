@@ -20,7 +20,7 @@ from catdog.core import paths, plain_yaml
 from catdog.errors import ConfigError, DataError, listed, shown
 from catdog.settings import parse
 from catdog.settings.groups import group_types
-from catdog.tracking import names
+from catdog.tracking import names, past_run
 from catdog.tracking.run import Run
 
 LONGEST, MOST_WORDS = 10_000, 1_000
@@ -50,7 +50,8 @@ def of_run(run: Run, besides: Collection[str] = ()) -> list[str]:
         found = f"the run has no {names.OVERRIDES}, so it is none that catdog has trained"
         raise ConfigError("RUN", run.run_id, found) from None
     place = f"{names.OVERRIDES} of run {run.run_id}"
-    return overrides(content(text, place), place, run.uri, besides)
+    checked = overrides(content(text, place), place, run.uri, besides)
+    return past_run.at_present(checked, run.uri)
 
 
 def content(text: str, place: str) -> Any:

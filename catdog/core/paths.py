@@ -22,10 +22,28 @@ def sweeps() -> Path:
     return configs().parent / "sweeps"
 
 
+_typed_in: Path | None = None
+
+
+def remember(folder: Path | str) -> None:
+    """Say in which folder the command was typed, since Hydra's jobs may run in another one.
+
+    Args:
+        folder: What relative paths of the command line are relative to.
+    """
+    global _typed_in
+    _typed_in = Path(folder)
+
+
+def here() -> Path:
+    """Return the folder that the command was typed in; the current one if nobody has said."""
+    return _typed_in or Path.cwd()
+
+
 def root() -> Path:
-    """Return the project root: the clone, or the current folder for an installed wheel."""
+    """Return the project root: the clone, or for an installed wheel the folder of the command."""
     clone = PACKAGE.parent
-    return clone if (clone / "conf" / "train.yaml").is_file() else Path.cwd()
+    return clone if (clone / "conf" / "train.yaml").is_file() else here()
 
 
 def store(uri: str | None, folder: Path) -> str:
@@ -35,12 +53,21 @@ def store(uri: str | None, folder: Path) -> str:
         uri: Where given, this is it; else the environment's ``MLFLOW_TRACKING_URI``.
         folder: If neither is set, the store is the SQLite file ``mlruns/mlflow.db`` in it.
 
+    Returns:
+        The address; a SQLite file's with its absolute path, so that it is the same in all folders.
+
     Example:
         >>> store("http://127.0.0.1:5000", Path("/home/me"))
         'http://127.0.0.1:5000'
+        >>> store("sqlite:///runs.db", Path("/home/me")) == f"sqlite:///{here()}/runs.db"
+        True
     """
     default = f"sqlite:///{folder}/mlruns/mlflow.db"
-    return uri or os.environ.get("MLFLOW_TRACKING_URI") or default
+    address = uri or os.environ.get("MLFLOW_TRACKING_URI") or default
+    scheme, separator, file = address.partition(":///")
+    if scheme.startswith("sqlite") and separator and file and not file.startswith(("/", ":")):
+        return f"{scheme}:///{here() / file}"
+    return address
 
 
 def sqlite_file(url: str) -> Path:

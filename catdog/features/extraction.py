@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 from filelock import Timeout
+from rich.filesize import decimal
 
 from catdog.core import use_locks
 from catdog.core.files import write_atomically
 from catdog.data.manifest import Photo
-from catdog.errors import ConfigError, DataError
+from catdog.errors import DataError, FullDiskError
 from catdog.features.extractor import Extractor, narrow
 from catdog.features.store import Store
 from catdog.progress import Progress
@@ -78,7 +79,8 @@ def ensure(
         Rows and labels, in the order of ``photos``.
 
     Raises:
-        ConfigError: ``features.dir`` is too small, or a value overflows ``features.dtype``.
+        FullDiskError: ``features.dir`` is too small.
+        ConfigError: a value overflows ``features.dtype``.
         DataError: a photo was removed or changed since it was indexed, or the disk returns other
             bytes than were written.
     """
@@ -167,10 +169,10 @@ def _missing(photos: Sequence[Photo], rows: np.ndarray) -> list[Photo]:
 def _require_space(store: Store, count: int) -> None:
     needed, free = count * store.row_bytes, shutil.disk_usage(store.folder).free
     if needed > free:
-        raise ConfigError(
+        raise FullDiskError(
             "features.dir",
             store.folder,
-            f"{needed / 1e9:.1f} GB of features do not fit in the {free / 1e9:.1f} GB left there",
+            f"{decimal(needed)} of features do not fit in the {decimal(free)} left there",
             "features.dir=<folder on a larger disk>",
         )
 

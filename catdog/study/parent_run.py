@@ -93,6 +93,7 @@ class StudyRun(SweepCallback):
             from catdog import tracking
 
             choice = info.config.tracking
+            paths.remember(info.config.hydra.runtime.cwd)
             self._tracker = tracking.Tracker(
                 uri=choice.uri, experiment=choice.experiment, root=paths.root()
             )

@@ -15,7 +15,7 @@ from catdog.cli import stored
 from catdog.core import plain_yaml
 from catdog.core.provenance import Provenance
 from catdog.errors import SHOWN, ConfigError, DataError, listed
-from catdog.tracking import Tracker, names, run_lookup
+from catdog.tracking import Tracker, names, past_run, run_lookup
 from catdog.tracking.past_run import StoredRun
 
 
@@ -93,7 +93,7 @@ def overrides_of(study_name: str, tracker: Tracker, besides: Collection[str] = (
             f"{name} has several directions, so its best trials are a choice: {trials}",
             Provenance(overrides=read[0]).command,
         )  # fmt: skip
-    return read[0]
+    return past_run.at_present(read[0], tracker.uri)
 
 
 def _solutions(content: Any) -> list[dict[str, Any]]:

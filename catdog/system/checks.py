@@ -155,6 +155,8 @@ def _enough(name: str, text: str, free: int, low: int, fix: str, least: int = 0)
 
 def disk(options: Namespace) -> Iterator[Finding]:
     """Check that the cache can be written and has room."""
+    from rich.filesize import decimal
+
     from catdog.system import resources
 
     root = _cache(options)
@@ -163,7 +165,7 @@ def disk(options: Namespace) -> Iterator[Finding]:
         yield Finding(RED, "disk", f"{root} cannot be written: {folder} belongs to another", fix)
         return
     free = resources.disk_free(root)
-    text = f"{free / GB:.1f} GB free at {root}"
+    text = f"{decimal(free)} free at {root}"
     fix = f"python -m catdog.cache prune --older-than 30d, or {fix}"
     yield _enough("disk", text, free, DISK_LOW, fix, DISK_MIN)
 

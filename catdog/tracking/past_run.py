@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from catdog.core import tables
+from catdog.core import paths, relocation, tables
 from catdog.errors import ConfigError, DataError
 from catdog.tracking import names
 from catdog.tracking.run import Run
@@ -55,6 +55,17 @@ def _profile(text: str | None) -> dict[str, Any]:
     with contextlib.suppress(ValueError, TypeError, RecursionError):
         return dict(json.loads(text or "{}"))
     return {}
+
+
+def at_present(words: Sequence[str], uri: str) -> list[str]:
+    """Return a stored run's overrides with a moved project's files where they are now.
+
+    Args:
+        words: Overrides.
+        uri: Address of the MLflow store that they come from.
+    """
+    local = uri.startswith("sqlite:")
+    return relocation.translated(words, paths.sqlite_file(uri)) if local else list(words)
 
 
 def splits(run: Run) -> dict[str, str]:

@@ -144,6 +144,8 @@ class Run:
 
     def has(self, path: str) -> bool:
         """Return whether the run has an artifact, such as ``checkpoints/best.keras``."""
+        if (artifacts := self.local_artifacts()) is not None:
+            return (artifacts / path).is_file()
         return path in self._sizes(path)
 
     def _sizes(self, path: str) -> dict[str, int | None]:
@@ -153,13 +155,15 @@ class Run:
         return {file.path: file.file_size for file in listed}
 
     def download(self, path: str, folder: Path) -> Path:
-        """Download an artifact into a folder and return its file.
+        """Return the file of an artifact, downloaded into a folder if it is not on this disk.
 
         Raises:
             FileNotFoundError: the run has no such artifact.
         """
         if not self.has(path):
             raise FileNotFoundError(f"{path} of run {self.run_id}")
+        if (artifacts := self.local_artifacts()) is not None:
+            return artifacts / path
         return Path(self.client.download_artifacts(self.run_id, path, str(folder)))
 
     def text(self, path: str, *, most: int = MOST_BYTES) -> str:
@@ -179,6 +183,16 @@ class Run:
             raise DataError(f"{path} of run {self.run_id}", found)
         with tempfile.TemporaryDirectory() as scratch:
             return self.download(path, Path(scratch)).read_bytes().decode("utf-8", "replace")
+
+    def lacks(self, path: str) -> str:
+        """Return the words for an artifact that was deleted: of which run, and where it was.
+
+        Args:
+            path: The artifact, such as ``checkpoints/best.keras``.
+        """
+        artifacts = self.local_artifacts()
+        place = artifacts / path if artifacts is not None else f"{self.artifact_uri}/{path}"
+        return f"run {self.run_id[:8]} has logged {path}, but {place} is not there any more"
 
     def model_id(self) -> str:
         """Return MLflow's id of the model that was logged from this run; empty if none was."""

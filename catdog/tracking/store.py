@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import logging
 import os
 import shlex
 import shutil
@@ -14,16 +16,19 @@ from pathlib import Path
 import mlflow
 from filelock import FileLock
 from mlflow.exceptions import MlflowException
+from optuna_workers.storage import disks
 from optuna_workers.storage.patience import Fault
 from sqlalchemy.exc import SQLAlchemyError
 
-from catdog.core import interrupts, paths
+from catdog.core import interrupts, paths, relocation
 from catdog.core.patience import STORE, fault_of, lock_of
 from catdog.core.patience import patient as patient_client
-from catdog.errors import ConfigError
+from catdog.errors import CatdogError, ConfigError
 from catdog.tracking import names, owners
 from catdog.tracking.past_run import StoredRun
 from catdog.tracking.run import Run
+
+log = logging.getLogger(__name__)
 
 
 class Tracker:
@@ -61,16 +66,34 @@ class Tracker:
         local = self.uri.startswith("sqlite:")
         STORE.name = f"the MLflow store {self.shown_uri}"
         # of two runs that start together only one may create the tables and the experiment
-        with _creation_lock(self.uri) if local else contextlib.nullcontext():
+        with self._exclusive() if local else contextlib.nullcontext():
             try:
+                self._follow()
                 self._open(local, fault_of if patient else lock_of)
             except (MlflowException, SQLAlchemyError, OSError) as error:
+                if message := disks.trouble(error, {"tracking.uri": self._database}):
+                    raise CatdogError(message) from None
                 told = str(error).splitlines()[0].rsplit("Caused by ", 1)[-1][:300]
                 reason = paths.without_password(told, of=self.uri)
                 raise ConfigError(
                     "tracking.uri", self.shown_uri, f"the MLflow store cannot be used: {reason}",
                     "tracking.uri=sqlite:////tmp/mlflow.db",
                 ) from None  # fmt: skip
+
+    def _exclusive(self) -> contextlib.AbstractContextManager[object]:
+        """Lock a store's creation; MLflow would try for minutes to open what cannot be written."""
+        database = paths.sqlite_file(self.uri)
+        try:
+            database.parent.mkdir(parents=True, exist_ok=True)
+            for path in (database.parent, database):
+                if path.exists() and not os.access(path, os.W_OK):
+                    raise PermissionError(errno.EACCES, f"{path} is read-only")
+            return FileLock(f"{database}.lock")
+        except OSError as error:
+            raise ConfigError(
+                "tracking.uri", self.uri, f"cannot be written ({error.strerror})",
+                "tracking.uri=<store>",
+            ) from None  # fmt: skip
 
     def _open(self, local: bool, judge: Callable[[Exception], Fault | None]) -> None:
         """Connect, and find the experiment; only what the judge lets pass is waited for."""
@@ -101,6 +124,19 @@ class Tracker:
             if found is None:
                 raise
             return found.experiment_id
+
+    def _follow(self) -> None:
+        """Let a store that was moved or copied find, and keep, its artifacts where it is now."""
+        database = self._database
+        for old in relocation.follow(database) if database else ():
+            log.warning(
+                "the MLflow store %s was in %s before: the addresses of its artifacts are "
+                "rewritten to where they are now", self.shown_uri, old,
+            )  # fmt: skip
+
+    @property
+    def _database(self) -> Path | None:
+        return paths.sqlite_file(self.uri) if self.uri.startswith("sqlite:") else None
 
     def start(self, name: str, tags: Mapping[str, str]) -> Run:
         """Create a run that this process owns, with system metrics; it is RUNNING until it ends.
@@ -133,6 +169,7 @@ class Tracker:
 
     def create(self, name: str, tags: Mapping[str, str]) -> Run:
         """Create a run without an owner tag; it is RUNNING until it is ended."""
+        self._follow()  # a container may have the same store under another path at the same time
         client: mlflow.MlflowClient = getattr(self.client, "impatient", self.client)
         moment, tries = int(time.time() * 1000), 0
         name, shown = paths.without_password(name), names.without_passwords(tags)
@@ -158,8 +195,10 @@ class Tracker:
         Raises:
             MlflowException: there is no such run.
         """
-        info = self.client.get_run(run_id).info
-        return Run(self.client, run_id, info.artifact_uri, self.uri)
+        address = self.client.get_run(run_id).info.artifact_uri
+        if self._database:
+            address = relocation.present(address, self._database)
+        return Run(self.client, run_id, address, self.uri)
 
     def get(self, run_id: str) -> StoredRun | None:
         """Return the state of a run, or None if there is no run with this id."""
@@ -230,6 +269,12 @@ class _ReadOnly(Tracker):
 
     judge = staticmethod(lock_of)
 
+    def _exclusive(self) -> contextlib.AbstractContextManager[object]:
+        try:
+            return super()._exclusive()
+        except ConfigError:  # it may be read where it cannot be written
+            return contextlib.nullcontext()
+
     def _experiment(self, name: str, local: bool) -> str:
         exists = self.client.get_experiment_by_name(name) is not None
         return super()._experiment(name, local) if exists else ""
@@ -258,14 +303,3 @@ def _program(name: str) -> str:
     if shutil.which(name) or not beside.exists():
         return name
     return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
-
-
-def _creation_lock(uri: str) -> FileLock:
-    database = paths.sqlite_file(uri)
-    try:
-        database.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(f"{database}.lock")
-    except OSError as error:
-        raise ConfigError(
-            "tracking.uri", uri, f"cannot be written ({error.strerror})", "tracking.uri=<store>"
-        ) from None

@@ -13,7 +13,7 @@ from typing import Any
 
 import cloudpickle
 import optuna
-from hydra.errors import CompactHydraException
+from hydra.errors import CompactHydraException, HydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
@@ -24,7 +24,7 @@ from optuna_workers.display.watch import Watch
 from optuna_workers.errors import StorageAway, SweepPostponed
 from optuna_workers.plan import Plan, key_of
 from optuna_workers.request import SweepRequest
-from optuna_workers.storage import location, studies
+from optuna_workers.storage import disks, location, studies
 from optuna_workers.storage.location import Location
 from optuna_workers.storage.notes import N_TRIALS
 from optuna_workers.storage.retry import patiently
@@ -57,7 +57,25 @@ class Session:
 def sweep(
     context: HydraContext, task: TaskFunction, config: DictConfig, arguments: list[str]
 ) -> list[list[Any]]:
-    """Run what is left of the study that a command names."""
+    """Run what is left of the study that a command names.
+
+    Raises:
+        SweepPostponed: a disk is full or cannot be written.
+    """
+    try:
+        return _sweep(context, task, config, arguments)
+    except HydraException:
+        raise
+    except Exception as error:
+        places = {"hydra.sweep.dir": config.hydra.sweep.dir, "TMPDIR": disks.temporary()}
+        if message := disks.trouble(error, places):
+            raise SweepPostponed(message) from None
+        raise
+
+
+def _sweep(
+    context: HydraContext, task: TaskFunction, config: DictConfig, arguments: list[str]
+) -> list[list[Any]]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     config = copy.deepcopy(config)
     asked = request.read(context, config.hydra.sweeper, arguments)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from optuna_workers.callbacks.info import StudyInfo, TrialInfo
+from optuna_workers.storage import disks
 from optuna_workers.workers.current_trial import Postponed
 
 if TYPE_CHECKING:
@@ -90,5 +91,9 @@ class Callbacks:
                 getattr(callback, hook)(*arguments)
             except Postponed:
                 raise
-            except Exception:
-                log.exception("%s.%s failed", type(callback).__name__, hook)
+            except Exception as error:
+                name = type(callback).__name__
+                if told := disks.trouble(error, {"TMPDIR": disks.temporary()}):
+                    log.error("%s.%s failed: %s", name, hook, told)
+                else:
+                    log.exception("%s.%s failed", name, hook)

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, open_dict
 
 from optuna_workers import checks
 from optuna_workers.masking import without_password
+from optuna_workers.storage import disks
 from optuna_workers.workers import current_trial, hydra_folder, output
 from optuna_workers.workers.current_trial import Postponed, SweepTrial
 from optuna_workers.workers.process import Reply, Request
@@ -96,8 +97,9 @@ def run(work: Work, request: Request, ask: current_trial.Ask) -> Reply:
                 print(without_password(error.rstrip()), file=sys.stderr)
     except KeyboardInterrupt:
         return Reply("INTERRUPTED", directory=str(outcome.get("directory", "")))
-    except Exception:  # a configuration that does not compose
-        job, outcome["state"], outcome["error"] = None, "FAIL", traceback.format_exc()
+    except Exception as error:  # a configuration that does not compose, a folder not made
+        job = None
+        outcome.update(_ended_by(error, config=work.config))
     finally:
         output.close_logs(work.config)
     return Reply(
@@ -129,10 +131,19 @@ def _caught(task: TaskFunction, outcome: dict[str, Any]) -> TaskFunction:
             if any(kind.__name__ == "TrialPruned" for kind in type(error).__mro__):
                 outcome["state"] = "PRUNED"
                 return None
-            outcome.update(state="FAIL", error=traceback.format_exc())
+            outcome.update(_ended_by(error, config))
             raise
 
     return call
+
+
+def _ended_by(error: BaseException, config: DictConfig) -> dict[str, Any]:
+    """Return how a trial ends by an error: a full disk would take all others' slots as well."""
+    if disks.is_everyones(error):
+        places = {"hydra.sweep.dir": config.hydra.sweep.dir, "TMPDIR": disks.temporary()}
+        told = disks.trouble(error, places)
+        return {"state": "POSTPONED", "error": told, "waited": float("inf")}
+    return {"state": "FAIL", "error": traceback.format_exc()}
 
 
 def _judged(job: JobReturn, directions: int) -> dict[str, Any]:
