@@ -17,6 +17,9 @@ VERSION = 2
 MAX_PIXELS = 100_000_000
 """Largest number of pixels: larger pictures are refused, as they take over 300 MB decoded."""
 
+MAX_BYTES = 200_000_000
+"""Largest size of a file: larger ones are not read, as they need as much memory."""
+
 MAX_SIDE = 65_535
 """Longest side in pixels: JPEG's limit; TensorFlow's PNG decoder fails at a million."""
 

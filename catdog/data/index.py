@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from pathlib import Path
 
 from catdog.data import archive, demo, exclusions, manifest, scan, split
@@ -89,9 +89,8 @@ def require_writable(root: Path) -> None:
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
-        probe = root / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=root):  # no name that somebody could have planted
+            pass
     except OSError as error:
         raise ConfigError(
             "features.dir", root, f"cannot be written ({error.strerror})", "features.dir=<folder>"

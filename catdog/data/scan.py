@@ -1,7 +1,7 @@
 """Finds the photos of a folder and checks each of them once: is it a photo, and of what kind?
 
 Verdicts are stored in the cache by path, size and modification time, so a second run over the same
-folder only lists it.
+folder only lists it. Each carries a checksum over itself and its path.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import re
 import stat
 import warnings
+import zlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,8 +20,9 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
-from catdog.core import use_locks
+from catdog.core import links, use_locks
 from catdog.core.files import write_atomically
+from catdog.core.sizes import size_text
 from catdog.data import formats
 from catdog.errors import DataError
 from catdog.progress import Progress
@@ -155,14 +157,18 @@ def check_all(
 
     Returns:
         One verdict per path, in order.
+
+    Raises:
+        DataError: one of these places in the cache is a link.
     """
     paths = list(paths)
+    links.refuse(cache_dir / "index", cache_dir / "converted")
     root = os.path.commonpath(paths) if paths else ""
     name = hashlib.sha256(root.encode()).hexdigest()[:16]
     file = cache_dir / "index" / f"{name}-{formats.VERSION}.json"
-    known = _stored(file)
+    known = _stored(file, cache_dir)
     stamps = [_stamp(path) for path in paths]
-    todo = [i for i, path in enumerate(paths) if known.get(path, ("",))[0] != stamps[i]]
+    todo = [i for i, path in enumerate(paths) if not _holds(known, path, stamps[i], cache_dir)]
     if todo:
         with (
             warnings.catch_warnings(),  # not in the threads, which share the filters
@@ -172,29 +178,58 @@ def check_all(
             warnings.simplefilter("ignore")  # unusual metadata does not make a photo bad
             verdicts = pool.map(lambda i: check(paths[i], cache_dir), todo)
             for i, verdict in zip(todo, verdicts, strict=True):
-                known[paths[i]] = [stamps[i], *astuple(verdict)]
+                known[paths[i]] = _entry(paths[i], stamps[i], verdict, cache_dir)
                 advance(1)
         write_atomically(file, json.dumps(known).encode())
-    found = [Verdict(*known[path][1:]) for path in paths]
     use_locks.hold(converted_path("", cache_dir).parent)
-    return [
-        v if _has_copy(v, cache_dir) else check(p, cache_dir)
-        for p, v in zip(paths, found, strict=True)
-    ]
+    return [Verdict(*known[path][1:EARLIER_LENGTH]) for path in paths]
 
 
-ENTRY_LENGTH = 1 + len(fields(Verdict))
-"""Length of a stored entry: the file's stamp, then its verdict."""
+EARLIER_LENGTH = 1 + len(fields(Verdict))
+"""Length of an entry of the earlier format: the file's stamp, then its verdict. Today the stamp of
+its PNG copy and the checksum follow. Earlier ones are accepted, and get both when next written."""
 
 
-def _stored(file: Path) -> dict[str, list]:
+def _entry(path: str, stamp: str, verdict: Verdict, cache_dir: Path) -> list:
+    held = [stamp, *astuple(verdict), _copy_stamp(verdict.converted, verdict.sha256, cache_dir)]
+    return [*held, _checksum(path, held)]
+
+
+def _checksum(path: str, held: list) -> int:
+    return zlib.crc32("\0".join(map(str, (path, *held))).encode(errors="surrogatepass"))
+
+
+def _stored(file: Path, cache_dir: Path) -> dict[str, list]:
+    """Read the entries that are whole; those of the earlier format are completed."""
     try:
-        known = json.loads(file.read_text())
+        known = json.loads(links.read_plain(file))
         with suppress(OSError):  # another user's file; its time says when it was last used
-            os.utime(file)
-        return {path: entry for path, entry in known.items() if len(entry) == ENTRY_LENGTH}
-    except (OSError, ValueError, TypeError, AttributeError):
+            os.utime(file, follow_symlinks=False)
+        for path, entry in known.items():
+            if len(entry) == EARLIER_LENGTH:
+                known[path] = _entry(path, entry[0], Verdict(*entry[1:]), cache_dir)
+        return {p: entry for p, entry in known.items() if entry[-1] == _checksum(p, entry[:-1])}
+    except (OSError, ValueError, TypeError, AttributeError, LookupError):
         return {}  # lost or damaged: everything is checked again
+
+
+def _holds(known: dict[str, list], path: str, stamp: str, cache_dir: Path) -> bool:
+    """Return whether the stored verdict is that of the file and of its PNG copy."""
+    if path not in known or known[path][0] != stamp:
+        return False
+    _, sha256, _, _, converted, _, copy, _ = known[path]
+    return not converted or copy == _copy_stamp(converted, sha256, cache_dir) != UNREADABLE
+
+
+def _copy_stamp(converted: str, sha256: str, cache_dir: Path) -> str:
+    if not converted:
+        return ""
+    copy = converted_path(sha256, cache_dir)
+    links.refuse(copy)
+    return _stamp(str(copy))
+
+
+UNREADABLE = "unreadable"
 
 
 def _stamp(path: str) -> str:
@@ -202,12 +237,8 @@ def _stamp(path: str) -> str:
     try:
         status = os.stat(path)
     except OSError:
-        return "unreadable"
+        return UNREADABLE
     return f"{status.st_size}:{status.st_mtime_ns}"
-
-
-def _has_copy(verdict: Verdict, cache_dir: Path) -> bool:
-    return not verdict.converted or converted_path(verdict.sha256, cache_dir).exists()
 
 
 def converted_path(sha256: str, cache_dir: Path) -> Path:
@@ -231,9 +262,13 @@ def check(path: str, cache_dir: Path) -> Verdict:
         cache_dir: Folder of the cache, for the PNG copy.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would never end
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would never end
             return Verdict("", 0, problem="unreadable: not a regular file")
-        data = Path(path).read_bytes()
+        if status.st_size > formats.MAX_BYTES:
+            return Verdict("", status.st_size, problem=_too_large(status.st_size))
+        with open(path, "rb") as file:
+            data = file.read(status.st_size)  # not more, though it may be growing
     except OSError as error:
         return Verdict("", 0, problem=f"unreadable: {error.strerror}")
     sha256 = hashlib.sha256(data).hexdigest()
@@ -243,5 +278,19 @@ def check(path: str, cache_dir: Path) -> Verdict:
         return Verdict(sha256, len(data), problem=str(problem))
     if facts.png is None:
         return Verdict(sha256, len(data), facts.orientation)
-    write_atomically(converted_path(sha256, cache_dir), facts.png)
+    _keep(converted_path(sha256, cache_dir), facts.png)
     return Verdict(sha256, len(data), facts.orientation, facts.format)
+
+
+def _too_large(size: int) -> str:
+    most = size_text(formats.MAX_BYTES)
+    return f"too large: {size_text(size)}, at most {most} are read; save it as JPEG"
+
+
+def _keep(copy: Path, png: bytes) -> None:
+    """Write a PNG copy unless it is there already: verdicts of other folders know its time."""
+    links.refuse(copy.parent)
+    with suppress(FileNotFoundError):
+        if links.read_plain(copy) == png:
+            return
+    write_atomically(copy, png)
