@@ -1,6 +1,6 @@
-"""Finds the photos of a folder and checks each of them once: is it a photo, and of what kind?
+"""Checks each file once: is it a photo, and of what kind?
 
-Verdicts are stored in the cache by path, size and modification time, so a second run over the same
+Verdicts are stored in the cache by path, size and times, so a second run over the same
 folder only lists it.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import stat
 import warnings
 from collections.abc import Iterable
@@ -17,37 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
 
 from catdog.core import use_locks
 from catdog.core.files import write_atomically
 from catdog.data import formats
-from catdog.errors import DataError
 from catdog.progress import Progress
-
-READY_SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-}
-"""Names of folders that are ready-made splits, and the split that each stands for."""
-
-
-class Found(NamedTuple):
-    """A file that should be a photo.
-
-    Attributes:
-        path: The file.
-        label: Name of its class.
-        split: Its split where the data set has ready-made ones, else None.
-    """
-
-    path: str
-    label: str
-    split: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,78 +42,6 @@ class Verdict:
     problem: str = ""
 
 
-def find_in_folders(root: Path) -> list[Found]:
-    """List the files in class folders, or in train, val and test with class folders inside.
-
-    Args:
-        root: The folder; one that only contains another folder stands for that one.
-
-    Returns:
-        All files, whether they are photos or not, in the order of their paths.
-
-    Raises:
-        DataError: the folder is missing, has no class folders, or mixes them with splits.
-    """
-    folders = _subfolders(root)
-    while len(folders) == 1 and _subfolders(folders[0]):
-        root, folders = folders[0], _subfolders(folders[0])  # archives often wrap a single folder
-    ready = {f: READY_SPLITS[f.name.lower()] for f in folders if f.name.lower() in READY_SPLITS}
-    if ready and len(ready) == len(folders):
-        return [
-            Found(path, label.name, split)
-            for folder, split in ready.items()
-            for label in _subfolders(folder)
-            for path in _files(label)
-        ]
-    if len(ready) > 1:
-        others = ", ".join(folder.name for folder in folders if folder not in ready)
-        raise DataError(
-            root,
-            f"ready-made splits stand beside other folders ({others})",
-            "Leave only train, val and test there, or only class folders",
-        )
-    if not folders:
-        raise DataError(
-            root, "no class folders in it", "Expected <class>/<photo>, one folder per class"
-        )
-    return [Found(path, folder.name, None) for folder in folders for path in _files(folder)]
-
-
-def find_by_name(root: Path) -> list[Found]:
-    """List the files named ``<class>.<number>.jpg``, as in Kaggle's dogs-vs-cats.
-
-    Args:
-        root: The folder; its subfolders are searched too.
-
-    Raises:
-        DataError: the folder is missing or has no such file.
-    """
-    _subfolders(root)
-    pattern = re.compile(r"([^.]+)\.\d+\.\w+$")
-    found = [
-        Found(path, match.group(1), None)
-        for path in _files(root)
-        if (match := pattern.match(os.path.basename(path)))
-    ]
-    if not found:
-        raise DataError(root, "no files named like cat.0.jpg", "For class folders use data=folder")
-    return found
-
-
-def _subfolders(root: Path) -> list[Path]:
-    if not root.is_dir():
-        raise DataError(root, "there is no such folder", "Check data.path")
-    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
-
-
-def _files(root: Path) -> list[str]:
-    found = []
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        subfolders[:] = sorted(n for n in subfolders if not n.startswith((".", "__MACOSX")))
-        found += [os.path.join(folder, name) for name in sorted(names) if not name.startswith(".")]
-    return found
-
-
 def check_all(
     paths: Iterable[str], cache_dir: Path, progress: Progress, threads: int | None = None
 ) -> list[Verdict]:
@@ -158,7 +59,7 @@ def check_all(
     """
     paths = list(paths)
     root = os.path.commonpath(paths) if paths else ""
-    name = hashlib.sha256(root.encode()).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
     file = cache_dir / "index" / f"{name}-{formats.VERSION}.json"
     known = _stored(file)
     stamps = [_stamp(path) for path in paths]
@@ -198,12 +99,13 @@ def _stored(file: Path) -> dict[str, list]:
 
 
 def _stamp(path: str) -> str:
-    """Return what tells whether a file has changed: its size and time of modification."""
+    """Return what tells whether a file has changed: its size and times."""
     try:
         status = os.stat(path)
     except OSError:
         return "unreadable"
-    return f"{status.st_size}:{status.st_mtime_ns}"
+    # programs set the time of modification as they like, but not the time of change
+    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
 
 
 def _has_copy(verdict: Verdict, cache_dir: Path) -> bool:
