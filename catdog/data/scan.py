@@ -1,7 +1,7 @@
-"""Finds the photos of a folder and checks each of them once: is it a photo, and of what kind?
+"""Checks each file once: is it a photo, and of what kind?
 
-Verdicts are stored in the cache by path, size and modification time, so a second run over the same
-folder only lists it. Each carries a checksum over itself and its path.
+Verdicts are stored in the cache by path, size and times, so a second run over the same folder only
+lists it. Each carries a checksum over itself and its path.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import stat
 import warnings
 import zlib
@@ -18,38 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
 
 from catdog.core import links, use_locks
 from catdog.core.files import write_atomically
 from catdog.core.sizes import size_text
 from catdog.data import formats
-from catdog.errors import DataError
 from catdog.progress import Progress
-
-READY_SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-}
-"""Names of folders that are ready-made splits, and the split that each stands for."""
-
-
-class Found(NamedTuple):
-    """A file that should be a photo.
-
-    Attributes:
-        path: The file.
-        label: Name of its class.
-        split: Its split where the data set has ready-made ones, else None.
-    """
-
-    path: str
-    label: str
-    split: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,78 +42,6 @@ class Verdict:
     orientation: int = 1
     converted: str = ""
     problem: str = ""
-
-
-def find_in_folders(root: Path) -> list[Found]:
-    """List the files in class folders, or in train, val and test with class folders inside.
-
-    Args:
-        root: The folder; one that only contains another folder stands for that one.
-
-    Returns:
-        All files, whether they are photos or not, in the order of their paths.
-
-    Raises:
-        DataError: the folder is missing, has no class folders, or mixes them with splits.
-    """
-    folders = _subfolders(root)
-    while len(folders) == 1 and _subfolders(folders[0]):
-        root, folders = folders[0], _subfolders(folders[0])  # archives often wrap a single folder
-    ready = {f: READY_SPLITS[f.name.lower()] for f in folders if f.name.lower() in READY_SPLITS}
-    if ready and len(ready) == len(folders):
-        return [
-            Found(path, label.name, split)
-            for folder, split in ready.items()
-            for label in _subfolders(folder)
-            for path in _files(label)
-        ]
-    if len(ready) > 1:
-        others = ", ".join(folder.name for folder in folders if folder not in ready)
-        raise DataError(
-            root,
-            f"ready-made splits stand beside other folders ({others})",
-            "Leave only train, val and test there, or only class folders",
-        )
-    if not folders:
-        raise DataError(
-            root, "no class folders in it", "Expected <class>/<photo>, one folder per class"
-        )
-    return [Found(path, folder.name, None) for folder in folders for path in _files(folder)]
-
-
-def find_by_name(root: Path) -> list[Found]:
-    """List the files named ``<class>.<number>.jpg``, as in Kaggle's dogs-vs-cats.
-
-    Args:
-        root: The folder; its subfolders are searched too.
-
-    Raises:
-        DataError: the folder is missing or has no such file.
-    """
-    _subfolders(root)
-    pattern = re.compile(r"([^.]+)\.\d+\.\w+$")
-    found = [
-        Found(path, match.group(1), None)
-        for path in _files(root)
-        if (match := pattern.match(os.path.basename(path)))
-    ]
-    if not found:
-        raise DataError(root, "no files named like cat.0.jpg", "For class folders use data=folder")
-    return found
-
-
-def _subfolders(root: Path) -> list[Path]:
-    if not root.is_dir():
-        raise DataError(root, "there is no such folder", "Check data.path")
-    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
-
-
-def _files(root: Path) -> list[str]:
-    found = []
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        subfolders[:] = sorted(n for n in subfolders if not n.startswith((".", "__MACOSX")))
-        found += [os.path.join(folder, name) for name in sorted(names) if not name.startswith(".")]
-    return found
 
 
 def check_all(
@@ -164,9 +65,9 @@ def check_all(
     paths = list(paths)
     links.refuse(cache_dir / "index", cache_dir / "converted")
     root = os.path.commonpath(paths) if paths else ""
-    name = hashlib.sha256(root.encode()).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
     file = cache_dir / "index" / f"{name}-{formats.VERSION}.json"
-    known = _stored(file, cache_dir)
+    known, earlier = _stored(file, cache_dir)
     stamps = [_stamp(path) for path in paths]
     todo = [i for i, path in enumerate(paths) if not _holds(known, path, stamps[i], cache_dir)]
     if todo:
@@ -180,6 +81,7 @@ def check_all(
             for i, verdict in zip(todo, verdicts, strict=True):
                 known[paths[i]] = _entry(paths[i], stamps[i], verdict, cache_dir)
                 advance(1)
+    if todo or earlier:
         write_atomically(file, json.dumps(known).encode())
     use_locks.hold(converted_path("", cache_dir).parent)
     return [Verdict(*known[path][1:EARLIER_LENGTH]) for path in paths]
@@ -187,7 +89,8 @@ def check_all(
 
 EARLIER_LENGTH = 1 + len(fields(Verdict))
 """Length of an entry of the earlier format: the file's stamp, then its verdict. Today the stamp of
-its PNG copy and the checksum follow. Earlier ones are accepted, and get both when next written."""
+its PNG copy and the checksum follow. Earlier ones are accepted, and get both at once, and the time
+of change for their stamp."""
 
 
 def _entry(path: str, stamp: str, verdict: Verdict, cache_dir: Path) -> list:
@@ -199,18 +102,26 @@ def _checksum(path: str, held: list) -> int:
     return zlib.crc32("\0".join(map(str, (path, *held))).encode(errors="surrogatepass"))
 
 
-def _stored(file: Path, cache_dir: Path) -> dict[str, list]:
-    """Read the entries that are whole; those of the earlier format are completed."""
+def _stored(file: Path, cache_dir: Path) -> tuple[dict[str, list], bool]:
+    """Read the entries that are whole; those of the earlier format are completed.
+
+    Returns:
+        The entries by path, and whether some were of the earlier format.
+    """
     try:
         known = json.loads(links.read_plain(file))
         with suppress(OSError):  # another user's file; its time says when it was last used
             os.utime(file, follow_symlinks=False)
-        for path, entry in known.items():
-            if len(entry) == EARLIER_LENGTH:
-                known[path] = _entry(path, entry[0], Verdict(*entry[1:]), cache_dir)
-        return {p: entry for p, entry in known.items() if entry[-1] == _checksum(p, entry[:-1])}
+        earlier = [path for path, entry in known.items() if len(entry) == EARLIER_LENGTH]
+        for path in earlier:
+            stamp, *verdict = known[path]
+            now = _stamp(path)
+            stamp = now if now.startswith(f"{stamp}:") else stamp
+            known[path] = _entry(path, stamp, Verdict(*verdict), cache_dir)
+        whole = {p: entry for p, entry in known.items() if entry[-1] == _checksum(p, entry[:-1])}
+        return whole, bool(earlier)
     except (OSError, ValueError, TypeError, AttributeError, LookupError):
-        return {}  # lost or damaged: everything is checked again
+        return {}, False  # lost or damaged: everything is checked again
 
 
 def _holds(known: dict[str, list], path: str, stamp: str, cache_dir: Path) -> bool:
@@ -233,12 +144,13 @@ UNREADABLE = "unreadable"
 
 
 def _stamp(path: str) -> str:
-    """Return what tells whether a file has changed: its size and time of modification."""
+    """Return what tells whether a file has changed: its size and times."""
     try:
         status = os.stat(path)
     except OSError:
         return UNREADABLE
-    return f"{status.st_size}:{status.st_mtime_ns}"
+    # programs set the time of modification as they like, but not the time of change
+    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
 
 
 def converted_path(sha256: str, cache_dir: Path) -> Path:
