@@ -77,6 +77,32 @@ def inspect(data: bytes) -> Facts:
         raise ValueError(f"damaged: {error}") from None
 
 
+def pixels(data: bytes) -> int:
+    """Return a photo's number of pixels as its header says, without decoding it.
+
+    Args:
+        data: The file's bytes.
+
+    Raises:
+        ValueError: the bytes have no header of a photo.
+
+    Example:
+        >>> file = io.BytesIO()
+        >>> Image.new("RGB", (8, 5)).save(file, "PNG")
+        >>> pixels(file.getvalue())
+        40
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as photo:
+            return photo.width * photo.height
+    except Image.DecompressionBombError:
+        raise ValueError("a decompression bomb") from None
+    except UnidentifiedImageError:
+        raise ValueError("not an image" if data else "empty file") from None
+    except Exception as error:  # Pillow's plugins raise whatever their readers do
+        raise ValueError(f"damaged: {error}") from None
+
+
 def _facts(photo: Image.Image, data: bytes) -> Facts:
     if photo.width * photo.height > MAX_PIXELS or max(photo.size) > MAX_SIDE:
         raise Image.DecompressionBombError
