@@ -18,8 +18,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from catdog.cli import arguments, hydra_app
-from catdog.core import paths, relocation
+from catdog.core import paths
 from catdog.errors import CatdogError, ConfigError
+from catdog.mlflow_store import relocation
 from catdog.settings import Tracking
 from catdog.system import databases, mlflow_page, server
 from catdog.system.server import HOST, Server

@@ -17,9 +17,10 @@ from collections.abc import Mapping
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from rich.filesize import decimal
+
 from catdog.core import links, listing
 from catdog.core.files import make_once
-from catdog.core.sizes import size_text
 from catdog.errors import DataError, listed
 from catdog.progress import Progress
 
@@ -184,17 +185,17 @@ def _extract(
 def _require_room(path: Path, files: Entries, target: Path) -> None:
     """Compare the sizes that entries declare with the limits and with the space on the disk."""
     needed, own = sum(entry.file_size for entry in files.values()), path.stat().st_size
-    declared = f"its {len(files):,} files would take {size_text(needed)}"
+    declared = f"its {len(files):,} files would take {decimal(needed)}"
     if needed > min(max(ALWAYS_BYTES, MOST_TIMES * own), MOST_BYTES):
-        most = f"at most {MOST_TIMES} times as much, and {size_text(MOST_BYTES)}, is unpacked"
+        most = f"at most {MOST_TIMES} times as much, and {decimal(MOST_BYTES)}, is unpacked"
         raise DataError(
-            path, f"{declared}, and it has {size_text(own)}: {most}",
+            path, f"{declared}, and it has {decimal(own)}: {most}",
             "If you trust it, unpack it by hand and name the folder",
         )  # fmt: skip
     free = shutil.disk_usage(target).free
     if needed > free:
         raise DataError(
-            path, f"{declared}, but {size_text(free)} are left at {target.parent.parent}",
+            path, f"{declared}, but {decimal(free)} are left at {target.parent.parent}",
             "Make room, or name a roomier features.dir",
         )  # fmt: skip
 

@@ -18,9 +18,10 @@ from contextlib import suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from catdog.core import links, use_locks
 from catdog.core.files import write_atomically
-from catdog.core.sizes import size_text
 from catdog.data import formats
 from catdog.progress import Progress
 
@@ -195,8 +196,8 @@ def check(path: str, cache_dir: Path) -> Verdict:
 
 
 def _too_large(size: int) -> str:
-    most = size_text(formats.MAX_BYTES)
-    return f"too large: {size_text(size)}, at most {most} are read; save it as JPEG"
+    most = decimal(formats.MAX_BYTES)
+    return f"too large: {decimal(size)}, at most {most} are read; save it as JPEG"
 
 
 def _keep(copy: Path, png: bytes) -> None:

@@ -15,13 +15,13 @@ from collections.abc import Iterator, Mapping
 
 from catdog.core import interrupts, paths
 from catdog.core.memo import Memo
-from catdog.core.patience import StoreAway
 from catdog.core.provenance import Provenance, commit
 from catdog.data.manifest import Manifest
 from catdog.experiment import build, prefix, run_report
 from catdog.experiment.description import run_name
 from catdog.experiment.outcome import Clock, Outcome, Pruned
 from catdog.experiment.stages import Stages
+from catdog.mlflow_store.outage import StoreAway
 from catdog.models.pretrained import Weights
 from catdog.progress import Progress, Watcher
 from catdog.settings import Settings

@@ -10,8 +10,9 @@ from optuna_workers import Postponed, StudyInfo, SweepCallback, TrialInfo
 from optuna_workers.masking import without_passwords
 
 from catdog.cli.overrides import typed_command
-from catdog.core import paths, patience
+from catdog.core import paths
 from catdog.errors import ConfigError
+from catdog.mlflow_store import outage
 from catdog.study import note
 from catdog.study.results import Result
 from catdog.study.trials import progress
@@ -69,7 +70,7 @@ class StudyRun(SweepCallback):
         """Log the study's progress; end the run of a failed trial if its process did not."""
         with self._lock:
             if trial.state == "POSTPONED":
-                patience.STORE.give_up()  # the trial has waited for it already
+                outage.STORE.give_up()  # the trial has waited for it already
             if trial.state in ("FAIL", "POSTPONED"):
                 self._end_run_of(info, trial)
             self._log_progress(info)

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from catdog.core import paths, relocation, tables
+from catdog.core import paths, tables
 from catdog.errors import ConfigError, DataError
+from catdog.mlflow_store import relocation
 from catdog.tracking import names
 from catdog.tracking.run import Run
 

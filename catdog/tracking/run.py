@@ -27,8 +27,8 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from optuna_workers import Postponed
 
 from catdog.core import paths
-from catdog.core.patience import StoreAway
 from catdog.errors import DataError
+from catdog.mlflow_store.outage import StoreAway
 from catdog.tracking import names
 
 BATCH = 1000

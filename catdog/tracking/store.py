@@ -20,10 +20,11 @@ from optuna_workers.storage import disks
 from optuna_workers.storage.patience import Fault
 from sqlalchemy.exc import SQLAlchemyError
 
-from catdog.core import interrupts, paths, relocation
-from catdog.core.patience import STORE, fault_of, lock_of
-from catdog.core.patience import patient as patient_client
+from catdog.core import interrupts, paths
 from catdog.errors import CatdogError, ConfigError
+from catdog.mlflow_store import relocation
+from catdog.mlflow_store.outage import STORE, fault_of, lock_of
+from catdog.mlflow_store.outage import patient as patient_client
 from catdog.tracking import names, owners
 from catdog.tracking.past_run import StoredRun
 from catdog.tracking.run import Run

@@ -9,7 +9,8 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from catdog.core import paths, relocation
+from catdog.core import paths
+from catdog.mlflow_store import relocation
 from catdog.tracking import Tracker, names, open_store
 from catdog.tracking.run import Run
 
