@@ -20,7 +20,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # send no data withou
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault(
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1"
-)  # mlflow_store.outage waits, and says so
+)  # outage.py waits, and says so
 
 
 def __getattr__(name: str) -> Any:
