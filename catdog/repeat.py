@@ -61,7 +61,8 @@ def main() -> NoReturn:
     """Run the command."""
     options = _options()
     try:
-        original = find(options.run, options.uri, options.experiment)
+        with hydra_app.disks_told():
+            original = find(options.run, options.uri, options.experiment)
     except CatdogError as error:
         if hydra_app.VERBOSE:
             raise

@@ -66,9 +66,13 @@ def overrides_of(study_name: str, tracker: Tracker) -> list[str]:
     """
     parent = parent_run_of(study_name, tracker)
     name = parent.tags[names.STUDY]
+    run = tracker.open(parent.run_id)
     try:
-        text = tracker.open(parent.run_id).text(names.BEST)
+        text = run.text(names.BEST)
     except FileNotFoundError:
+        if best := parent.tags.get(names.BEST_COMMAND):
+            found = f"{run.lacks(names.BEST)}; put it back"
+            raise ConfigError("+best", study_name, found, best) from None
         state = parent.status.lower()
         raise ConfigError(
             "+best", study_name, f"{name} ({state}) has no finished trial that could be the best",

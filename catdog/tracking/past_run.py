@@ -18,6 +18,9 @@ from catdog.errors import ConfigError
 from catdog.tracking import names
 from catdog.tracking.run import Run
 
+TRAINED = ("run", "trial")
+"""Runs of these kinds train a model, and have logged all artifacts when they are FINISHED."""
+
 
 @dataclass(frozen=True)
 class StoredRun:
@@ -135,5 +138,10 @@ def _text(run: Run, path: str) -> str:
     try:
         return run.text(path)
     except FileNotFoundError:
+        known = StoredRun.of(run.client.get_run(run.run_id))
+        if known.status == "FINISHED" and known.tags.get(names.KIND) in TRAINED:
+            again = known.tags.get(names.COMMAND, "")
+            found = f"{run.lacks(path)}; put it back"
+            raise ConfigError("RUN", run.run_id, found, again) from None
         found = f"the run has no {path}, so it is none that catdog has trained to the end"
         raise ConfigError("RUN", run.run_id, found) from None
