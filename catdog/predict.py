@@ -50,7 +50,8 @@ def main() -> NoReturn:
     options = _options()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same clean end as Ctrl-C
     try:
-        skipped = _run(options)
+        with hydra_app.disks_told():
+            skipped = _run(options)
     except KeyboardInterrupt:
         hydra_app.exit_with("interrupted", 130)
     except BrokenPipeError:  # the reader of the output has ended

@@ -43,7 +43,8 @@ def main() -> NoReturn:
     """Run the command."""
     options = _options()
     try:
-        promoted = _promote(options)
+        with hydra_app.disks_told():
+            promoted = _promote(options)
     except KeyboardInterrupt:
         hydra_app.exit_with("interrupted", 130)
     except CatdogError as error:

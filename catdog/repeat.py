@@ -61,7 +61,8 @@ def main() -> NoReturn:
     options = _options()
     try:
         named = {key_of(word) for word in options.overrides}
-        original = find(options.run, options.uri, options.experiment, named)
+        with hydra_app.disks_told():
+            original = find(options.run, options.uri, options.experiment, named)
     except CatdogError as error:
         if hydra_app.VERBOSE:
             raise

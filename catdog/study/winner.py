@@ -72,9 +72,14 @@ def overrides_of(study_name: str, tracker: Tracker, besides: Collection[str] = (
     """
     parent = parent_run_of(study_name, tracker)
     name = parent.tags[names.STUDY]
+    run = tracker.open(parent.run_id)
     try:
-        text = tracker.open(parent.run_id).text(names.BEST, most=plain_yaml.MOST_BYTES)
+        text = run.text(names.BEST, most=plain_yaml.MOST_BYTES)
     except FileNotFoundError:
+        if names.BEST_COMMAND in parent.tags:
+            raise ConfigError(
+                "+best", study_name, f"{run.lacks(names.BEST)}; put it back"
+            ) from None
         state = parent.status.lower()
         raise ConfigError(
             "+best", study_name, f"{name} ({state}) has no finished trial that could be the best",

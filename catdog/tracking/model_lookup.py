@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 import math
 import os
 import re
@@ -21,6 +22,8 @@ from catdog.tracking import names, store
 from catdog.tracking.names import CHECKPOINT
 from catdog.tracking.run_lookup import ids_with_prefix, matching, objective_of, studies
 from catdog.tracking.store import MlflowException, Tracker
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -143,9 +146,13 @@ class _Search:
         sets = len({run.data.params.get("data.digest") for run in trained})
         among = "1 run" if len(trained) == 1 else f"{len(trained)} runs"
         among += f" on {sets} data sets" if sets > 1 else ""
+        states = {run.info.run_id: run.data.tags.get(names.STATE) for run in trained}
         for run_id in ranked:
-            if self._tracker.open(run_id).has(CHECKPOINT):
+            run = self._tracker.open(run_id)
+            if run.has(CHECKPOINT):
                 return self._of_run(run_id, f"best of {among}: ")
+            if states[run_id] != "PRUNED":
+                log.warning("not the best: %s", run.lacks(CHECKPOINT))
         raise self._refusal(f"no run of {self._where} saved a model", TRAIN)
 
     def _registered(self) -> str:
@@ -223,7 +230,11 @@ class _Search:
         try:
             return run.download(CHECKPOINT, self._folder)
         except FileNotFoundError:
-            raise self._refusal(f"run {run_id} ({status.lower()}) saved no model") from None
+            tags = self._client.get_run(run_id).data.tags
+            if status != "FINISHED" or tags.get(names.STATE) == "PRUNED":
+                found = f"run {run_id} ({status.lower()}) saved no model"
+                raise self._refusal(found) from None
+            raise self._refusal(f"{run.lacks(CHECKPOINT)}; put it back") from None
 
     def _refusal(self, found: str, fix: str = "--model best") -> ConfigError:
         """Return the error; without the fix if that is what the user has done."""

@@ -16,6 +16,9 @@ from catdog.mlflow_store import relocation
 from catdog.tracking import names
 from catdog.tracking.run import Run
 
+TRAINED = ("run", "trial")
+"""Runs of these kinds train a model, and have logged all artifacts when they are FINISHED."""
+
 
 @dataclass(frozen=True)
 class StoredRun:
@@ -125,5 +128,8 @@ def _text(run: Run, path: str) -> str:
     try:
         return run.text(path)
     except FileNotFoundError:
+        known = StoredRun.of(run.client.get_run(run.run_id))
+        if known.status == "FINISHED" and known.tags.get(names.KIND) in TRAINED:
+            raise ConfigError("RUN", run.run_id, f"{run.lacks(path)}; put it back") from None
         found = f"the run has no {path}, so it is none that catdog has trained to the end"
         raise ConfigError("RUN", run.run_id, found) from None

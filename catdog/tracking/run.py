@@ -195,9 +195,16 @@ class Run:
         return f"run {self.run_id[:8]} has logged {path}, but {place} is not there any more"
 
     def model_id(self) -> str:
-        """Return MLflow's id of the model that was logged from this run; empty if none was."""
+        """Return MLflow's id of the model that was logged from this run; empty if there is none."""
         outputs = self.client.get_run(self.run_id).outputs
-        return outputs.model_outputs[0].model_id if outputs and outputs.model_outputs else ""
+        models = [one.model_id for one in outputs.model_outputs] if outputs else []
+        return next(filter(self._is_there, models), "")
+
+    def _is_there(self, model_id: str) -> bool:
+        """Return whether a logged model's files were not deleted, as far as can be seen here."""
+        address = self.client.get_logged_model(model_id).artifact_location
+        local = address.startswith(("file:", "/"))
+        return not local or (Path(local_file_uri_to_path(address)) / "MLmodel").is_file()
 
     def uses_model_of(self, run_id: str) -> None:
         """Log that this run uses the MLflow model of another one, if that has any."""

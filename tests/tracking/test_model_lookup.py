@@ -185,6 +185,20 @@ def test_a_run_without_a_model_says_how_it_ended(tracker: Tracker, resolve: Reso
         resolve(run.run_id)
 
 
+def test_a_model_that_was_deleted_is_named_with_its_place(
+    tracker: Tracker, resolve: Resolve, caplog: pytest.LogCaptureFixture
+) -> None:
+    best, second = (log(tracker, loss=value) for value in (0.1, 0.2))
+    gone = best.local_artifacts() / "checkpoints/best.keras"
+    gone.unlink()
+    with pytest.raises(ConfigError, match="has logged checkpoints/best.keras, but ") as refused:
+        resolve(best.run_id)
+    assert f"{gone} is not there any more; put it back" in str(refused.value)
+    assert resolve("best").run_id == second.run_id
+    assert f"not the best: run {best.run_id[:8]} has logged" in caplog.text
+    (second.local_artifacts() / "checkpoints/best.keras").unlink()
+
+
 def test_a_run_in_the_trash_is_refused(tracker: Tracker, resolve: Resolve) -> None:
     run = log(tracker)
     tracker.client.delete_run(run.run_id)

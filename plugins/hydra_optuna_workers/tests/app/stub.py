@@ -113,6 +113,7 @@ def postpone(times: int) -> float:
 DONE = {
     "postponed2": lambda: postpone(2),
     "postponed": lambda: postpone(0),
+    "writes": lambda: Path(os.environ["STUB_FILE"]).write_text("x"),
     "raise": lambda: 1 / 0,
     "exit0": lambda: sys.exit(0),
     "exit3": lambda: sys.exit(3),
