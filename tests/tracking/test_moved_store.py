@@ -114,7 +114,7 @@ def test_a_copy_of_the_database_alone_reads_there_and_writes_here(
 
 
 @pytest.mark.parametrize(
-    "location", ["s3://bucket/artifacts", "{elsewhere}", "{elsewhere}/artifacts"]
+    "location", ["s3://bucket/artifacts", "{disk}", "{disk}/artifacts"]
 )
 def test_an_experiment_with_a_place_of_its_own_keeps_it(
     project: Path, tmp_path: Path, location: str
@@ -130,13 +130,13 @@ def test_an_experiment_with_a_place_of_its_own_keeps_it(
 def test_files_of_a_moved_project_are_found_in_what_a_run_was_started_with(
     project: Path, tmp_path: Path
 ) -> None:
-    from catdog.tracking import past_run
+    from catdog.cli import stored
 
     moved = tmp_path / "moved"
     project.rename(moved)
     tracker = opened(moved)
     (known,) = tracker.find({"n": "1"})
-    assert past_run.overrides(tracker.open(known.run_id)) == [
+    assert stored.of_run(tracker.open(known.run_id)) == [
         f"data.path='{moved}/photos'", f"backbone.weights='{tmp_path}/w.h5'", "seed=1",
     ]  # fmt: skip
 
