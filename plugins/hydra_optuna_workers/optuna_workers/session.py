@@ -106,19 +106,24 @@ def _run(
     claims.keep(N_TRIALS, plan.n_trials)
     with claims.session(plan.session), contextlib.closing(launched):
         launched.start_early(plan, claims.ended())
-        study = describe(plan, claims)
-        with signals.deferred():  # what callbacks open, somebody must know, to close it
-            shared = claims.once("study_start", lambda: callbacks.study_start(study))
-        plan = replace(plan, shared=shared, enqueue=_first_points(plan, shared))
-        study = describe(plan, claims)
-        session = Session(plan, claims, study, callbacks, launched)
+        session = None
         try:
-            callbacks.session_start(study)
+            with signals.deferred():  # what callbacks open, somebody must know, to close it
+                session = _opened(plan, claims, callbacks, launched)
+            callbacks.session_start(session.study)
             if before:
                 _log_resumed(session)
             return _work_off(session)
         finally:
-            _finish(session)
+            if session is not None:
+                _finish(session)
+
+
+def _opened(plan: Plan, claims: Claims, callbacks: Callbacks, launched: Launched) -> Session:
+    study = describe(plan, claims)
+    shared = claims.once("study_start", lambda: callbacks.study_start(study))
+    plan = replace(plan, shared=shared, enqueue=_first_points(plan, shared))
+    return Session(plan, claims, describe(plan, claims), callbacks, launched)
 
 
 def _first_points(plan: Plan, shared: dict[str, str]) -> tuple[Any, ...]:
