@@ -29,6 +29,7 @@ REPEATS = int(os.environ.get("KILL_REPEATS", "2"))
 WAYS = [(signal.SIGHUP,), (signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)]
 """What a closed terminal, an impatient person and a service manager send."""
 
+RANDOM = random.SystemRandom()  # fixtures seed the other one
 N_TRIALS = 3
 SWEEP = ("hydra.sweeper.study_name=s", "hydra.sweeper.max_retries=0")
 COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -59,7 +60,7 @@ def send(command: subprocess.Popen[str], way: tuple[signal.Signals, ...]) -> Non
     """Send signals to the whole group, as a terminal does."""
     for index, number in enumerate(way):
         if index:
-            time.sleep(random.uniform(0.1, 1))
+            time.sleep(RANDOM.uniform(0.1, 1))
         with contextlib.suppress(ProcessLookupError):
             os.killpg(command.pid, number)
 
@@ -99,7 +100,7 @@ def check_whole(lab: Lab, kind: str, told: str) -> None:
 
 def endure(lab: Lab, kind: str, way: tuple[signal.Signals, ...]) -> str:
     """End a command at a random moment; the same command goes on; return what happened."""
-    moment = random.uniform(1, LATEST)
+    moment = RANDOM.uniform(1, LATEST)
     command = start(lab, kind)
     with contextlib.suppress(subprocess.TimeoutExpired):
         command.wait(moment)
