@@ -132,3 +132,17 @@ def test_workers_that_find_nothing_to_do_are_not_started_for_ever(tmp_path: Path
         check_whole(stage, N_TRIALS)
     finally:
         stage.clear()
+
+
+def test_what_callbacks_open_while_the_signal_comes_is_closed(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    slow = "+hydra.sweeper.callbacks.heard={_target_: heard.Heard, slow: 1.0}"
+    command = stage.start(*SWEEP, slow)
+    try:
+        assert eventually(lambda: (tmp_path / "heard.jsonl").exists())
+        os.killpg(command.pid, signal.SIGTERM)
+        said = ended(command, timeout=60)
+        assert said.status != 0, said
+        assert [line["hook"] for line in stage.heard()] == ["study_start", "study_end"]
+    finally:
+        stage.clear()
