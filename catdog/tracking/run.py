@@ -145,7 +145,7 @@ class Run:
     def has(self, path: str) -> bool:
         """Return whether the run has an artifact, such as ``checkpoints/best.keras``."""
         if (artifacts := self.local_artifacts()) is not None:
-            return (artifacts / path).is_file()
+            return (artifacts / path).exists()
         return path in self._sizes(path)
 
     def _sizes(self, path: str) -> dict[str, int | None]:
