@@ -158,7 +158,7 @@ class Store:
         return wrong
 
     def _checksum(self, key: bytes, value: np.ndarray) -> int:
-        return zlib.crc32(value, zlib.crc32(key, self._seed))
+        return zlib.crc32(value.data, zlib.crc32(key, self._seed))
 
     def _update_places(self) -> None:
         """Read the new index records only: reading all each time would cost n ** 2 for n rows."""
