@@ -14,10 +14,6 @@ from pathlib import Path
 from catdog.core import links, tables, use_locks
 from catdog.errors import DataError
 
-MOST_TRIES = 3
-"""A folder that is still not complete after as many tries is an error. One try is enough unless
-other processes remove it meanwhile."""
-
 
 @contextmanager
 def arriving(path: Path) -> Iterator[Path]:
@@ -121,14 +117,14 @@ def make_once(
         >>> [path.name for path in folder.iterdir()]
         ['a.jpg']
     """
-    for _ in range(MOST_TRIES):
-        if use_locks.hold(target) and is_whole(target):
-            return
+    while not (use_locks.hold(target) and is_whole(target)):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with links.lock(Path(f"{target}.lock")):
+        with links.lock(Path(f"{target}.lock")):  # whoever removes it takes this lock, too
+            if is_whole(target):
+                continue
+            _make(target, make)
             if not is_whole(target):
-                _make(target, make)
-    raise DataError(target, "is not complete although it was just made", "Check the disk")
+                raise DataError(target, "is damaged right after it was made", "Check the disk")
 
 
 def _make(target: Path, make: Callable[[Path], None]) -> None:

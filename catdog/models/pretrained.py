@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock
 
+from catdog.core import links
 from catdog.errors import ConfigError
 from catdog.models import keras_host, pypi_wheel
 from catdog.models.weight_sources import Attempt, Unavailable, Weights, first_available
@@ -62,6 +62,7 @@ def resolve(
 
     Raises:
         ConfigError: no source has the file, or the settings name one that cannot exist.
+        DataError: the cache's folder ``weights``, or the lock in it, is a link.
 
     >>> resolve("mobilenet_v2", weights="none", cache_dir=Path("unused"))
     Weights(source='none', detail='', path=None, sha256='')
@@ -83,9 +84,10 @@ def resolve(
     attempts = [attempt for origin, attempt in places if origin in sources]
     with suppress(Unavailable):
         return first_available(attempts[: len(sources)])  # those without a network
+    links.refuse(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "download.lock"):
+        with links.lock(folder / "download.lock"):
             # All again: another process may have filled a cache while this one waited.
             return first_available(attempts)
     except OSError as error:

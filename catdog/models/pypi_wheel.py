@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from catdog.core import use_locks
+from catdog.core import links, use_locks
 from catdog.core.files import arriving
 from catdog.models.torch_checkpoint import read_state_dict, to_keras
 from catdog.models.weight_sources import Unavailable, Weights
@@ -44,9 +44,12 @@ def cached(folder: Path, *, hold: bool = True) -> Weights:
         hold: Whether to mark the file as in use, so that ``catdog.cache`` does not delete it.
 
     Raises:
-        OSError: the file is missing or damaged.
+        OSError: the file is missing, damaged or a link.
     """
     path = folder / _CONVERTED
+    for place in (folder, path):
+        if place.is_symlink():
+            raise Unavailable(f"{place} is a link, and is not followed")
     if hold:
         use_locks.hold(path)
     with suppress(zipfile.BadZipFile, EOFError, RuntimeError), zipfile.ZipFile(path) as archive:
@@ -85,12 +88,14 @@ def convert(content: bytes, folder: Path) -> Path:
         The converted ``.npz`` file.
 
     Raises:
+        DataError: the folder is a link.
         OSError: the hash is another one, or the folder cannot be written.
     """
     digest = hashlib.sha256(content).hexdigest()
     if digest != TORCH_SHA256:
         raise Unavailable(f"{TORCH_FILE} has SHA-256 {digest}, expected {TORCH_SHA256}")
     path = folder / _CONVERTED
+    links.refuse(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with arriving(path) as file:
         np.savez(file, *to_keras(read_state_dict(io.BytesIO(content))))

@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from catdog.core import links, listing
+from catdog.errors import DataError
+
 KINDS = ("features", "photos", "weights")
 """Kinds of entries; verdicts and PNG copies of photos belong to ``photos``."""
 
@@ -124,14 +127,14 @@ def _scratch(names: Iterable[str]) -> set[str]:
 def _recipe(path: Path) -> str:
     rows = _mtime_and_size(path / "index.bin")[1] // 36  # SHA-256 and CRC-32, as store.RECORD
     try:
-        recipe: dict[str, Any] = json.loads((path / "recipe.json").read_text())
+        recipe: dict[str, Any] = json.loads(links.read_plain(path / "recipe.json"))
         view = recipe["view"]
         shown = view if isinstance(view, str) else f"{view[0]} view {view[1]} seed {view[2]}"
         about = f"{recipe['backbone']} {recipe['image_size']} px {recipe['resize']}, {shown}, "
         cut = f"cut at {recipe['cut']}, " if recipe["cut"] else ""
         about += f"{cut}{recipe['pooling'] or 'no pooling'}, {recipe['dtype']}"
         old = _old(recipe)
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+    except (OSError, ValueError, KeyError, TypeError, IndexError, DataError):
         about, old = "its recipe is lost", ""
     return f"{about}, {rows:,} photos{old}"
 
@@ -161,7 +164,7 @@ def _photos(root: Path) -> Iterator[Item]:
 
 def _index(root: Path) -> Iterator[Item]:
     for path in entries(root / "index"):
-        if re.fullmatch(r"[0-9a-f]{16}-\d+\.json", path.name):
+        if re.fullmatch(r"[0-9a-f]{16}-\d+\.json", path.name) and not path.is_symlink():
             used, size = _mtime_and_size(path)
             yield Item("photos", path, "what checking a folder found", size, used, (path,))
 
@@ -179,7 +182,7 @@ def _weights(root: Path) -> Iterator[Item]:
     place = root / "weights"
     locks = (place / "download.lock",)
     for path in entries(place):
-        if WEIGHTS.fullmatch(path.name):
+        if WEIGHTS.fullmatch(path.name) and not path.is_symlink():
             about = f"ImageNet weights of {path.name.partition('_1.')[0]}"
             size = _mtime_and_size(path)[1]
             yield Item("weights", path, about, size, max(_dates(path)), (path,), locks)
@@ -188,7 +191,7 @@ def _weights(root: Path) -> Iterator[Item]:
 
 
 def _count(folder: Path) -> int:
-    return sum(len(names) for _, _, names in os.walk(folder))
+    return sum(name != listing.NAME for _, _, names in os.walk(folder) for name in names)
 
 
 def size_of(path: Path) -> int:

@@ -8,9 +8,9 @@ import tempfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
-from catdog.core import use_locks
+from catdog.core import links, use_locks
 from catdog.core.use_locks import InUse
 from catdog.system.cache_contents import REMOVED, Item, entries, size_of
 
@@ -24,12 +24,13 @@ def remove(root: Path, item: Item) -> None:
 
     Raises:
         InUse: a process uses or writes it.
+        DataError: a lock's file is a link.
         OSError: it cannot be removed.
     """
     with ExitStack() as held:
         held.enter_context(use_locks.claimed(item.path))
         for lock in filter(Path.exists, item.locks):
-            writer = FileLock(lock)
+            writer = links.lock(lock)
             try:
                 writer.acquire(timeout=0)
             except Timeout:
@@ -56,7 +57,9 @@ def remove_leftovers(root: Path) -> int:
     Raises:
         OSError: it cannot be deleted.
     """
-    left = [path for path in entries(root) if path.name.startswith(REMOVED)]
+    left = [
+        path for path in entries(root) if path.name.startswith(REMOVED) and not path.is_symlink()
+    ]
     total = sum(map(size_of, left))
     for path in left:
         with suppress(FileNotFoundError):  # another process deletes it too

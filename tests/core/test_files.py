@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from catdog.core import tables
 from catdog.core.files import arriving, make_once, write_atomically, write_csv
+from catdog.errors import DataError
 
 
 def names(folder: Path) -> set[str]:
@@ -106,3 +107,8 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
     assert names(tmp_path) == {"x.partial", "x.lock"}
     make_once(tmp_path / "x", lambda folder: (folder / "whole").touch())
     assert names(tmp_path / "x") == {"whole"} and names(tmp_path) == {"x", "x.lock"}
+
+
+def test_what_is_never_whole_is_an_error_and_no_endless_loop(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="damaged right after it was made. Check the disk"):
+        make_once(tmp_path / "x", lambda folder: None, is_whole=lambda folder: False)

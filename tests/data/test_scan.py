@@ -316,3 +316,80 @@ def test_written_files_follow_the_umask(tmp_path: Path) -> None:
     plain = tmp_path / "b"
     plain.touch()
     assert (tmp_path / "a").stat().st_mode == plain.stat().st_mode
+
+
+# === stored verdicts ===
+
+
+def memory_of(cache: Path) -> Path:
+    (memory,) = (cache / "index").iterdir()
+    return memory
+
+
+def exchange_verdicts(known: dict[str, list]) -> None:
+    (one, other, *_) = known
+    known[one][1:], known[other][1:] = known[other][1:], known[one][1:]
+
+
+def exchange_hashes(known: dict[str, list]) -> None:
+    (one, other, *_) = known
+    known[one][1], known[other][1] = known[other][1], known[one][1]
+
+
+def turn(known: dict[str, list]) -> None:
+    next(iter(known.values()))[3] = 6
+
+
+def condemn(known: dict[str, list]) -> None:
+    next(iter(known.values()))[5] = "not an image"
+
+
+@pytest.mark.parametrize("damage", [exchange_verdicts, exchange_hashes, turn, condemn])
+def test_a_verdict_that_changed_is_made_again(tmp_path: Path, damage: object) -> None:
+    paths = [draw(tmp_path / "all" / f"{i}.jpg", i * 900) for i in range(3)]
+    first = checked(paths, tmp_path / "cache")
+    memory = memory_of(tmp_path / "cache")
+    held = memory.read_text()
+    known = json.loads(held)
+    damage(known)  # type: ignore[operator]
+    memory.write_text(json.dumps(known))
+    assert checked(paths, tmp_path / "cache") == first
+    assert json.loads(memory.read_text()) == json.loads(held)
+
+
+def test_verdicts_of_the_earlier_format_are_accepted(tmp_path: Path) -> None:
+    paths = [draw(tmp_path / "all" / f"{i}.jpg", i * 900) for i in range(3)]
+    paths.append(draw(tmp_path / "all" / "odd.bmp"))
+    first = checked(paths, tmp_path / "cache")
+    memory = memory_of(tmp_path / "cache")
+    known = {path: entry[:6] for path, entry in json.loads(memory.read_text()).items()}
+    memory.write_text(json.dumps(known))
+    with opened_files() as opened:
+        assert checked(paths, tmp_path / "cache") == first
+    assert set(opened) & {str(path) for path in paths} == set()
+    paths.append(draw(tmp_path / "all" / "new.jpg", 77))
+    checked(paths, tmp_path / "cache")
+    assert {len(entry) for entry in json.loads(memory.read_text()).values()} == {8}
+
+
+@pytest.mark.parametrize("harm", ["flipped", "exchanged", "cut"])
+def test_a_png_copy_that_changed_is_made_again(tmp_path: Path, harm: str) -> None:
+    paths = [draw(tmp_path / "all" / f"{i}.bmp", i * 900) for i in range(2)]
+    verdicts = checked(paths, tmp_path / "cache")
+    one, other = (scan.converted_path(v.sha256, tmp_path / "cache") for v in verdicts)
+    held = one.read_bytes()
+    if harm == "exchanged":
+        one.write_bytes(other.read_bytes())
+    else:
+        one.write_bytes(held[:-20] if harm == "cut" else held[:60] + b"\xff" + held[61:])
+    assert checked(paths, tmp_path / "cache") == verdicts
+    assert one.read_bytes() == held
+
+
+def test_a_file_that_is_too_large_is_listed_and_not_read(tmp_path: Path) -> None:
+    large = draw(tmp_path / "all" / "large.jpg")
+    os.truncate(large, 3_200_000_000)  # sparse: it takes no space
+    with opened_files() as opened:
+        verdict, _ = checked([large, draw(tmp_path / "all" / "a.jpg")], tmp_path / "cache")
+    assert str(large) not in opened
+    assert verdict.problem == ("too large: 3.2 GB, at most 200 MB are read; save it as JPEG")

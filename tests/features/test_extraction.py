@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from catdog.core import use_locks
 from catdog.errors import ConfigError, DataError
 from catdog.features import batches, decode, extraction, extractor
 from catdog.features.extractor import Extractor
+from catdog.features.store import RECORD
 from catdog.models import backbone
 from catdog.progress import Progress
 from catdog.system import cache_contents, cache_removal
@@ -325,3 +327,85 @@ def test_rows_in_use_are_not_removed(tmp_path):
     with pytest.raises(use_locks.InUse):
         cache_removal.remove(tmp_path, item)
     assert len(values(held)) == COUNT
+
+
+# === Whose rows they are ===
+
+
+class Said(Progress):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, message):
+        self.notes.append(message)
+
+
+def to_earlier(store):
+    """Give a store the checksums of the earlier format, which cover the row only."""
+    path = store.folder / "index.bin"
+    records = np.frombuffer(bytearray(path.read_bytes()), RECORD)
+    rows = np.frombuffer((store.folder / "rows.bin").read_bytes(), np.uint8)
+    records["crc"] = [zlib.crc32(row) for row in rows.reshape(len(records), -1)]
+    path.write_bytes(records.tobytes())
+
+
+def swapped(one, other, names):
+    for name in names:
+        held = (one.folder / name).read_bytes()
+        (one.folder / name).write_bytes((other.folder / name).read_bytes())
+        (other.folder / name).write_bytes(held)
+
+
+ROWS, ALL = ("rows.bin", "index.bin"), ("rows.bin", "index.bin", "recipe.json")
+
+
+@pytest.mark.parametrize(
+    ("names", "earlier"), [(ROWS, False), (ALL, False), (ALL, True)],
+    ids=["rows", "all", "all, of the earlier format"],
+)  # fmt: skip
+def test_swapped_stores_are_noticed_and_mended(tmp_path, photos, names, earlier):
+    pair = tiny(), tiny(resize="other")
+    pair[1].layers[1].pad_to_aspect_ratio = True
+    held = [ensure(tmp_path, extractor, photos) for extractor in pair]
+    right = [values(one) for one in held]
+    assert (right[0] != right[1]).any()
+    stores = [one.views[0][0] for one in held]
+    if earlier:
+        for store in stores:
+            to_earlier(store)
+    swapped(*stores, names)
+    # part of the photos first: the others must not count as right after that
+    for some, total in ((photos[:5], 17), (photos, 24), (photos, 24)):
+        for own, expected in zip(pair, right, strict=True):
+            again = values(ensure(tmp_path, own, some))
+            np.testing.assert_array_equal(again, expected[: len(some)])
+            assert own.computed == total
+
+
+def test_a_store_of_the_earlier_format_is_read_on_and_left_as_it_is(tmp_path, photos):
+    extractor = tiny()
+    first = ensure(tmp_path, extractor, photos)
+    to_earlier(first.views[0][0])
+    files = {path: path.read_bytes() for path in first.views[0][0].folder.iterdir()}
+    np.testing.assert_array_equal(values(ensure(tmp_path, extractor, photos)), values(first))
+    assert extractor.computed == 12
+    assert {path: path.read_bytes() for path in first.views[0][0].folder.iterdir()} == files
+
+
+@pytest.mark.parametrize("held", [None, b"", b"{", b"[]", b"{}", b"\xff\xfe", b"[" * 100_000])
+def test_a_damaged_recipe_is_written_again_and_the_rows_are_kept(tmp_path, photos, held):
+    extractor, said = tiny(), Said()
+    folder = ensure(tmp_path, extractor, photos).views[0][0].folder
+    recipe, whole = folder / "recipe.json", (folder / "recipe.json").read_bytes()
+    recipe.unlink() if held is None else recipe.write_bytes(held)
+    extraction.ensure(tmp_path, extractor, photos, progress=said)
+    assert (extractor.computed, recipe.read_bytes()) == (12, whole)
+    assert said.notes == [f"{recipe} is damaged or of another store; checking its rows"]
+
+
+def test_a_linked_store_is_refused(tmp_path, photos):
+    store = ensure(tmp_path, tiny(), photos).views[0][0]
+    store.folder.rename(tmp_path / "elsewhere")
+    store.folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=f"^{store.folder}: is a link"):
+        ensure(tmp_path, tiny(), photos)

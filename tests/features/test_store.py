@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -267,3 +268,62 @@ def test_a_killed_writer_leaves_whole_rows_and_a_free_lock(tmp_path: Path) -> No
     with store.lock().acquire(timeout=1):
         store.put([HASHES[done]], np.full((1, 5000), done, np.float32))
     assert found_right(tmp_path) == done + 1
+
+
+# === what the checksum covers ===
+
+
+def exchanged(folder: Path, field: str, one: int = 1, other: int = 4) -> None:
+    """Exchange a part of two records of the index."""
+    path = folder / "index.bin"
+    records = np.frombuffer(bytearray(path.read_bytes()), RECORD)
+    records[field][[one, other]] = records[field][[other, one]]
+    path.write_bytes(records.tobytes())
+
+
+@pytest.mark.parametrize("field", ["sha256", "crc"])
+def test_exchanged_records_are_noticed_and_mended(tmp_path: Path, field: str) -> None:
+    filled(tmp_path)
+    exchanged(tmp_path, field)
+    lost = missing_or_right(tmp_path)
+    assert lost == [1, 4]
+    Store(tmp_path, SHAPE, "float32").put([HASHES[i] for i in lost], values(COUNT)[lost])
+    assert missing_or_right(tmp_path) == []
+
+
+def test_rows_of_another_store_are_noticed(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    filled(tmp_path / "one")
+    other = Store(tmp_path / "other", SHAPE, "float32")
+    other.folder.mkdir()
+    other.put(HASHES[:COUNT], values(COUNT) + 1)
+    for name in ("rows.bin", "index.bin"):
+        shutil.copy(tmp_path / "other" / name, tmp_path / "one" / name)
+    assert missing_or_right(tmp_path / "one") == list(range(COUNT))
+
+
+def earlier(folder: Path) -> None:
+    """Give a store the checksums that the earlier format has, which cover the row only."""
+    records = np.frombuffer(bytearray((folder / "index.bin").read_bytes()), RECORD)
+    rows = np.frombuffer((folder / "rows.bin").read_bytes(), np.uint8).reshape(len(records), -1)
+    records["crc"] = [zlib.crc32(row) for row in rows]
+    (folder / "index.bin").write_bytes(records.tobytes())
+
+
+def test_rows_of_the_earlier_format_are_accepted_only_where_asked(tmp_path: Path) -> None:
+    filled(tmp_path)
+    earlier(tmp_path)
+    before = (tmp_path / "index.bin").read_bytes()
+    found = Store(tmp_path, SHAPE, "float32", earlier=True).find(HASHES[:COUNT])
+    assert found.tolist() == list(range(COUNT))
+    assert (tmp_path / "index.bin").read_bytes() == before
+    assert missing_or_right(tmp_path) == list(range(COUNT))
+
+
+def test_what_is_forgotten_is_the_earlier_format_only(tmp_path: Path) -> None:
+    filled(tmp_path, 3)
+    earlier(tmp_path)
+    store = Store(tmp_path, SHAPE, "float32", earlier=True)
+    store.put(HASHES[3:5], values(5)[3:])
+    store.forget_earlier()
+    assert store.find(HASHES[:5]).tolist() == [-1, -1, -1, 3, 4]
