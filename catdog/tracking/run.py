@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import shutil
 import tempfile
 import time
 import traceback
@@ -139,20 +140,20 @@ class Run:
     def has(self, path: str) -> bool:
         """Return whether the run has an artifact, such as ``checkpoints/best.keras``."""
         if (artifacts := self.local_artifacts()) is not None:
-            return (artifacts / path).is_file()
+            return (artifacts / path).exists()
         folder, _, _ = path.rpartition("/")
         return path in {file.path for file in self.client.list_artifacts(self.run_id, folder)}
 
     def download(self, path: str, folder: Path) -> Path:
-        """Return the file of an artifact, downloaded into a folder if it is not on this disk.
+        """Download an artifact into a folder and return its file.
 
         Raises:
             FileNotFoundError: the run has no such artifact.
         """
         if not self.has(path):
             raise FileNotFoundError(f"{path} of run {self.run_id}")
-        if (artifacts := self.local_artifacts()) is not None:
-            return artifacts / path
+        if (artifacts := self.local_artifacts()) is not None:  # the store may be a read-only one
+            return _copied(artifacts / path, folder / path)
         return Path(self.client.download_artifacts(self.run_id, path, str(folder)))
 
     def text(self, path: str) -> str:
@@ -175,7 +176,7 @@ class Run:
         return f"run {self.run_id[:8]} has logged {path}, but {place} is not there any more"
 
     def model_id(self) -> str:
-        """Return MLflow's id of the model that was logged from this run; empty if there is none."""
+        """Return MLflow's id of the model that was logged from this run, or nothing."""
         outputs = self.client.get_run(self.run_id).outputs
         models = [one.model_id for one in outputs.model_outputs] if outputs else []
         return next(filter(self._is_there, models), "")
@@ -212,6 +213,13 @@ class Run:
             with contextlib.suppress(OSError), self.folder("error") as place:
                 (place / "traceback.txt").write_text(text)
             self.end("KILLED" if isinstance(error, ENDED) else "FAILED")
+
+
+def _copied(source: Path, target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        return Path(shutil.copytree(source, target, dirs_exist_ok=True))
+    return Path(shutil.copy2(source, target))
 
 
 def _as_text(value: Any) -> str:

@@ -112,9 +112,7 @@ def test_a_copy_of_the_database_alone_reads_there_and_writes_here(
     assert all_files(project) == before
 
 
-@pytest.mark.parametrize(
-    "location", ["s3://bucket/artifacts", "{elsewhere}", "{elsewhere}/artifacts"]
-)
+@pytest.mark.parametrize("location", ["s3://bucket/artifacts", "{disk}", "{disk}/artifacts"])
 def test_an_experiment_with_a_place_of_its_own_keeps_it(
     project: Path, tmp_path: Path, location: str
 ) -> None:

@@ -97,7 +97,7 @@ def run(work: Work, request: Request, ask: current_trial.Ask) -> Reply:
         return Reply("INTERRUPTED", directory=str(outcome.get("directory", "")))
     except Exception as error:  # a configuration that does not compose, a folder not made
         job = None
-        outcome.update(_ended_by(error, config=work.config))
+        outcome.update(_ended_by(error, outcome))
     finally:
         output.close_logs(work.config)
     return Reply(
@@ -129,16 +129,16 @@ def _caught(task: TaskFunction, outcome: dict[str, Any]) -> TaskFunction:
             if any(kind.__name__ == "TrialPruned" for kind in type(error).__mro__):
                 outcome["state"] = "PRUNED"
                 return None
-            outcome.update(_ended_by(error, config))
+            outcome.update(_ended_by(error, outcome))
             raise
 
     return call
 
 
-def _ended_by(error: BaseException, config: DictConfig) -> dict[str, Any]:
+def _ended_by(error: BaseException, outcome: dict[str, Any]) -> dict[str, Any]:
     """Return how a trial ends by an error: a full disk would take all others' slots as well."""
     if disks.is_everyones(error):
-        places = {"hydra.sweep.dir": config.hydra.sweep.dir, "TMPDIR": disks.temporary()}
+        places = {"hydra.sweep.dir": outcome.get("directory"), "TMPDIR": disks.temporary()}
         told = disks.trouble(error, places)
         return {"state": "POSTPONED", "error": told, "waited": float("inf")}
     return {"state": "FAIL", "error": traceback.format_exc()}
