@@ -5,7 +5,8 @@
 # make check      lint, types and make test
 # make docs       the pages of docs/, into docs/_build (Python 3.11 or later)
 # make bench      the benchmarks, into benchmarks/RESULTS.md (make bench-quick: minutes, no file)
-# make kill-test  kill every kind of process of a sweep, 30 times each (EXTRAS=dev,postgres,joblib)
+# make kill-test  kill every kind of process of a sweep, end it, step its clock, 30 times each (EXTRAS=dev,postgres,joblib)
+KILLS := $(patsubst %,plugins/hydra_optuna_workers/tests/test_%.py,kills clock signals)
 PYTHON ?= python3
 EXTRAS ?= dev
 BIN := .venv/bin
@@ -53,7 +54,7 @@ docs: $(SPHINX)
 	$(BIN)/python -m sphinx -W --keep-going --quiet docs docs/_build
 
 kill-test: $(INSTALLED)
-	KILL_REPEATS=30 $(BIN)/python -m pytest -s plugins/hydra_optuna_workers/tests/test_kills.py -k random_moments
+	KILL_REPEATS=30 $(BIN)/python -m pytest -s $(KILLS) -k "random_moments or clock or goes_on"
 
 $(PEERS): benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv .venv-peers

@@ -23,8 +23,9 @@ import keras
 import numpy as np
 
 from catdog.data import split
+from catdog.data.folders import Found
 from catdog.data.manifest import Manifest, Photo
-from catdog.data.scan import Found, Verdict
+from catdog.data.scan import Verdict
 from catdog.features.extraction import FeatureSet
 from catdog.features.feeds import Resident, Streamed
 from catdog.features.store import Store

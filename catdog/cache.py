@@ -12,11 +12,10 @@ from pathlib import Path
 from rich.console import Console as RichConsole
 from rich.filesize import decimal
 from rich.table import Table
-from rich.text import Text
 
-from catdog.cli import arguments, hydra_app
+from catdog.cli import arguments, console, hydra_app
 from catdog.core import use_locks
-from catdog.errors import CatdogError, ConfigError
+from catdog.errors import CatdogError, ConfigError, shown
 from catdog.settings import Features
 from catdog.system import cache_contents, cache_removal
 from catdog.system.cache_contents import Item
@@ -94,11 +93,11 @@ def print_items(root: Path, items: Sequence[Item], others: Sequence[str]) -> Non
             cache_contents.age_text(item.used),
             where,
         )
-        table.add_row(*map(Text, row))
+        table.add_row(*map(console.text, row))
     out = RichConsole(width=None if sys.stdout.isatty() else 200, highlight=False)
     out.print(table)
     if others:
-        out.print(f"not catdog's, never removed: {', '.join(others)}", markup=False)
+        out.print(console.text(f"not catdog's, never removed: {', '.join(others)}"))
 
 
 def _prune(root: Path, options: argparse.Namespace) -> None:
@@ -152,7 +151,7 @@ def _remove(root: Path, chosen: list[Item]) -> None:
 
 
 def _named(root: Path, item: Item) -> str:
-    return f"{item.path.relative_to(root)} ({item.about}; {decimal(item.size)})"
+    return shown(f"{item.path.relative_to(root)} ({item.about}; {decimal(item.size)})")
 
 
 def _total(some: list[Item]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from catdog.cli import arguments
 from catdog.core import paths
-from catdog.errors import CatdogError
+from catdog.errors import CatdogError, shown
 from catdog.settings import Features
 from catdog.system import checks
 from catdog.system.finding import NOTE, OK, RED, WARNING, Finding
@@ -98,14 +98,15 @@ def _show(finding: Finding) -> None:
         from rich.console import Console
         from rich.text import Text
     except ImportError:
-        print(finding.mark, finding.name, finding.text, finding.fix, sep="  ", flush=True)
+        words = (finding.mark, finding.name, shown(finding.text), shown(finding.fix))
+        print(*words, sep="  ", flush=True)
         return
     style = STYLES.get(finding.mark, "dim")
-    line = Text.assemble((f"{finding.mark:<9}", style), f"{finding.name:<11}", finding.text)
+    line = Text.assemble((f"{finding.mark:<9}", style), f"{finding.name:<11}", shown(finding.text))
     out = Console(highlight=False)
     out.print(line, soft_wrap=True)
     if finding.fix:
-        out.print(Text(f"{'':20}-> {finding.fix}"), soft_wrap=True)
+        out.print(Text(f"{'':20}-> {shown(finding.fix)}"), soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from optuna_workers.masking import without_password
+from optuna_workers.shown import shown as shown
+
 SHOWN = 5
 """Largest number of names in a message."""
 
@@ -31,8 +34,9 @@ class ConfigError(CatdogError):
 
     def __init__(self, key: str, found: object, expected: str, fix: str = "") -> None:
         self.key = key
-        shown = "null" if found is None else found
-        super().__init__(f"{key}={shown}: {expected}" + (f"; try `{fix}`" if fix else ""))
+        value, why = _harmless("null" if found is None else found), _harmless(expected)
+        how = f"; try `{_harmless(fix)}`" if fix else ""
+        super().__init__(f"{shown(key)}={value}: {why}{how}")
 
 
 class FullDiskError(ConfigError):
@@ -54,7 +58,13 @@ class DataError(CatdogError):
 
     def __init__(self, path: object, found: str, fix: str = "") -> None:
         self.path = str(path)
-        super().__init__(f"{path}: {found}" + (f". {fix}" if fix else ""))
+        how = f". {_harmless(fix)}" if fix else ""
+        super().__init__(f"{_harmless(path)}: {_harmless(found)}{how}")
+
+
+def _harmless(part: object) -> str:
+    # each part by itself: where a password ends is not clear in a line with two addresses
+    return shown(without_password(str(part)))
 
 
 def listed(names: Sequence[str]) -> str:

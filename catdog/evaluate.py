@@ -16,7 +16,7 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
-from catdog.cli import arguments, hydra_app, overrides
+from catdog.cli import arguments, console, hydra_app, overrides
 from catdog.core import paths
 from catdog.errors import ConfigError, DataError
 from catdog.progress import Progress
@@ -94,6 +94,7 @@ def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 def _model(name: str, named: Mapping[str, str], scratch: Path) -> Model:
     from catdog import tracking
+    from catdog.cli import stored
     from catdog.tracking import model_lookup, past_run
 
     uri = named.get("tracking.uri")
@@ -102,7 +103,7 @@ def _model(name: str, named: Mapping[str, str], scratch: Path) -> Model:
     if not found.run_id:
         return Model(name, found)
     run = tracking.open_store(uri, experiment).open(found.run_id)
-    return Model(name, found, past_run.overrides(run), past_run.splits(run))
+    return Model(name, found, stored.of_run(run, named), past_run.splits(run))
 
 
 def kept_overrides(given: Sequence[str], words: Sequence[str]) -> list[str]:
@@ -131,7 +132,7 @@ def kept_overrides(given: Sequence[str], words: Sequence[str]) -> list[str]:
 
 
 def _evaluate(settings: Settings, model: Model, split: str, typed: str) -> None:
-    from catdog.cli import console, inputs
+    from catdog.cli import inputs
     from catdog.core import runtime
     from catdog.tracking import Tracker
 
@@ -230,7 +231,7 @@ def print_evaluation(
 ) -> None:
     """Print what an evaluation found: metrics, a row for each class, where to see more."""
     out = RichConsole(width=200, highlight=False)
-    out.print(Text(title))  # as a table's title it would be wrapped to the table's width
+    out.print(console.text(title))  # as a table's title it would be wrapped to the table's width
     table = Table(show_header=False)
     for name, value in figures.items():
         table.add_row(name, value)
@@ -238,7 +239,7 @@ def print_evaluation(
     table = Table("class", "photos", "precision", "recall", "95 % interval", "F1")
     for row in classes:
         shown = (f"{row.precision:.4f}", f"{row.recall:.4f}", f"{row.low:.4f} to {row.high:.4f}")
-        table.add_row(Text(row.name), f"{row.photos:,}", *shown, f"{row.f1:.4f}")
+        table.add_row(console.text(row.name), f"{row.photos:,}", *shown, f"{row.f1:.4f}")
     out.print(table)
     out.print(Text(browse))
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 from catdog.cli import arguments, console, hydra_app
 from catdog.core import runtime
 from catdog.core.files import arriving
-from catdog.errors import CatdogError, DataError
+from catdog.errors import CatdogError, DataError, shown
 from catdog.inference.files import find
 from catdog.inference.writers import FORMATS
 from catdog.progress import Advance, Progress
@@ -103,7 +103,7 @@ def _run(options: argparse.Namespace) -> int:
         work = _Work(model, options, scratch, screen, advance)
         predictions = work.predictions(files, views=2 if tta == "flip" else 1)
         write = FORMATS[options.format or _by_ending(options.out)]
-        write(out, model.classes, predictions, max(len(name) for _, name in files))
+        write(out, model.classes, predictions, max(len(shown(name)) for _, name in files))
         out.flush()
     if work.skipped:
         screen.note(f"{work.skipped} of {len(files)} files were skipped")
@@ -190,8 +190,7 @@ class _Work:
 
     def _skip(self, name: str, problem: str) -> None:
         self.skipped += 1
-        shown = name.encode("utf-8", "backslashreplace").decode()
-        self._screen.note(f"skipped {shown}: {problem}")
+        self._screen.note(f"skipped {shown(name)}: {shown(problem)}")
         self._advance(1)
 
 

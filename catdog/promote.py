@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from rich.console import Console as RichConsole
 from rich.table import Table
 
-from catdog.cli import arguments, hydra_app
+from catdog.cli import arguments, console, hydra_app
 from catdog.errors import CatdogError
 from catdog.settings import Tracking
 
@@ -80,7 +80,6 @@ def _options() -> argparse.Namespace:
 def _promote(options: argparse.Namespace) -> bool:
     """Do what the options say; return whether the model is the champion then."""
     from catdog import tracking
-    from catdog.cli import console
     from catdog.tracking.registry import CHAMPION, Registry
 
     say = console.Console().note
@@ -115,8 +114,8 @@ def print_retrained(found: RetrainResult) -> None:
     table = Table("trial", "as a trial", f"mean {found.metric}", "sd", "seeds")
     for one in found.again:
         values = "  ".join(f"{value:.4f}" for value in one.values)
-        row = (one.trial, f"{one.before:.4f}", f"{one.mean:.4f}", f"{one.spread:.4f}", values)
-        table.add_row(*row, style="bold" if one is found.settings else "")
+        row = (f"{one.before:.4f}", f"{one.mean:.4f}", f"{one.spread:.4f}", values)
+        table.add_row(console.text(one.trial), *row, style="bold" if one is found.settings else "")
     RichConsole(width=200, highlight=False).print(table)
 
 
@@ -160,7 +159,9 @@ def _register(model: FoundModel, registry: Registry, tracker: Tracker, *, promot
 def print_version(name: str, version: str, alias: str) -> None:
     """Print the version's number, its alias, and the name to use it by."""
     use = f"models:/{name}@{alias}" if alias == "champion" else f"models:/{name}/{version}"
-    RichConsole(width=200, highlight=False).print(f"version {version} of {name}, {alias}: {use}")
+    RichConsole(width=200, highlight=False).print(
+        console.text(f"version {version} of {name}, {alias}: {use}")
+    )
 
 
 if __name__ == "__main__":

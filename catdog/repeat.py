@@ -7,13 +7,12 @@ import math
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.console import Console as RichConsole
 from rich.table import Table
-from rich.text import Text
 
 from catdog.cli import arguments, console, hydra_app
 from catdog.cli.overrides import key_of
@@ -61,8 +60,9 @@ def main() -> NoReturn:
     """Run the command."""
     options = _options()
     try:
+        named = {key_of(word) for word in options.overrides}
         with hydra_app.disks_told():
-            original = find(options.run, options.uri, options.experiment)
+            original = find(options.run, options.uri, options.experiment, named)
     except CatdogError as error:
         if hydra_app.VERBOSE:
             raise
@@ -85,16 +85,18 @@ def _options() -> argparse.Namespace:
     return parser.parse_intermixed_args()
 
 
-def find(run: str, uri: str | None, experiment: str) -> Original:
+def find(run: str, uri: str | None, experiment: str, besides: Collection[str] = ()) -> Original:
     """Return the run with an id or a unique prefix of one.
 
     Args:
         run: The id, of a run in any experiment, or a prefix of at least 4 characters.
         uri: MLflow's tracking URI; None means the one that a training without it would use.
         experiment: Experiment in which prefixes are looked for.
+        besides: Keys that the command line names: what the run says of them is left out.
 
     Raises:
         ConfigError: there is no such run, or no command repeats it.
+        DataError: its overrides hold what a store may not say.
     """
     from catdog.tracking import open_store
     from catdog.tracking.store import MlflowException
@@ -102,7 +104,7 @@ def find(run: str, uri: str | None, experiment: str) -> Original:
     store = open_store(uri, experiment)
     try:
         known = store.get(run) if re.fullmatch("[0-9a-f]{32}", run) else None
-        return _original(store, known or _with_prefix(run, store))
+        return _original(store, known or _with_prefix(run, store), besides)
     except MlflowException as error:
         reason = str(error).splitlines()[0][:300]
         raise ConfigError("RUN", run, f"{store.shown_uri} answers: {reason}") from None
@@ -125,16 +127,17 @@ def _with_prefix(prefix: str, store: Tracker) -> StoredRun:
     raise ConfigError("RUN", prefix, found, "python -m catdog.ui")
 
 
-def _original(store: Tracker, known: StoredRun) -> Original:
+def _original(store: Tracker, known: StoredRun, besides: Collection[str]) -> Original:
     """Read what a repeat needs of the original run."""
-    from catdog.tracking import Tracker, compare, past_run
+    from catdog.cli import stored
+    from catdog.tracking import Tracker, compare
 
     _check(known)
-    words = past_run.overrides(store.open(known.run_id))
+    words = stored.of_run(store.open(known.run_id), besides)
     facts = compare.read(store, known.run_id)
     if not facts.figures:
         found = "it has logged no figures, so there is nothing to compare"
-        raise ConfigError("RUN", known.run_id, found, known.tags.get(names.COMMAND, ""))
+        raise ConfigError("RUN", known.run_id, found, "python -m catdog.ui")
     experiment_id = store.client.get_run(known.run_id).info.experiment_id
     name = store.client.get_experiment(experiment_id).name
     tracker = Tracker(uri=store.uri, experiment=name, root=paths.root())
@@ -211,21 +214,23 @@ def print_comparison(
     """Print which figures of a repeat differ, and what may be the reason."""
     out, others = RichConsole(width=200, highlight=False), sum(d.differing for d in differing)
     summary = f"{title}: {figures - others} of {figures} figures are the same to the last bit"
-    out.print(summary, markup=False)
+    out.print(console.text(summary))
     if not differing:
         return
     table = Table("metric", "differ", "first at step", "then", "now", "at most by")
     for one in differing:
         apart = "missing" if math.isnan(one.largest) else f"{one.largest:.1e}"
         points = f"{one.differing} of {one.points}"
-        table.add_row(one.metric, points, str(one.step), repr(one.then), repr(one.now), apart)
+        table.add_row(
+            console.text(one.metric), points, str(one.step), repr(one.then), repr(one.now), apart
+        )
     out.print(table)
     if not reasons:
         out.print("Code, photos, weights, settings, packages, machine and threads are the same.")
         return
     table = Table("what may be why", "then", "now")
     for reason in reasons[:SHOWN_REASONS]:
-        table.add_row(Text(reason.what), Text(reason.then), Text(reason.now))
+        table.add_row(*map(console.text, (reason.what, reason.then, reason.now)))
     out.print(table)
     if len(reasons) > SHOWN_REASONS:
         more = len(reasons) - SHOWN_REASONS

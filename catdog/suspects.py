@@ -15,7 +15,7 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
-from catdog.cli import arguments, hydra_app, overrides
+from catdog.cli import arguments, console, hydra_app, overrides
 from catdog.core import paths
 from catdog.settings import Head
 
@@ -68,7 +68,7 @@ def _cosine(text: str) -> float:
 
 
 def _inspect(settings: Settings, options: argparse.Namespace, typed: str) -> None:
-    from catdog.cli import console, inputs
+    from catdog.cli import inputs
     from catdog.core import runtime
     from catdog.core.memo import Memo
     from catdog.tracking import Tracker, names
@@ -106,16 +106,18 @@ def print_suspects(found: Inspection, folder: Path | None, browse: str, most: in
     table.title = f"{len(found.suspects)} labels doubted"
     for one in found.suspects[:most]:
         probability = f"{one.probability_of_suggested:.4f}"
-        table.add_row(*map(Text, (one.label, one.suggested, probability, one.split, one.path)))
+        table.add_row(
+            *map(console.text, (one.label, one.suggested, probability, one.split, one.path))
+        )
     out.print(table)
     table = Table("cosine", "splits", "photos", title_justify="left")
     table.title = f"{len(found.duplicates)} near-duplicates, {found.straddling} across splits"
     for pair in found.duplicates[:most]:
         splits, both = f"{pair.first_split} {pair.second_split}", f"{pair.first}  {pair.second}"
-        table.add_row(f"{pair.similarity:.3f}", splits, Text(both))
+        table.add_row(f"{pair.similarity:.3f}", splits, console.text(both))
     out.print(table)
     if folder:
-        out.print(Text(f"all of them, and pictures: {folder / 'suspects'}"))
+        out.print(console.text(f"all of them, and pictures: {folder / 'suspects'}"))
     out.print(Text(browse))
 
 

@@ -14,8 +14,9 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
-from catdog.cli import hydra_app
+from catdog.cli import console, hydra_app
 from catdog.core import paths
+from catdog.errors import shown
 from catdog.study import catalog
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def print_searches(searches: Sequence[Search]) -> None:
             f"budget: {search.budget}",
             f"found: {search.found or 'nothing yet'}",
         ]
-        table.add_row(Text(search.name), Text("\n".join(about)))
+        table.add_row(console.text(search.name), Text("\n".join(map(shown, about))))
     out = RichConsole(highlight=False)
     out.print(table)
     out.print("python -m catdog.sweep NAME key=value ...", markup=False)

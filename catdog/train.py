@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from optuna_workers import current_trial
 from rich.console import Console as RichConsole
 from rich.table import Table
@@ -69,8 +69,7 @@ def with_best(words: Sequence[str]) -> list[str]:
 
     uri, experiment = named.get("tracking.uri"), named.get("tracking.experiment")
     store = tracking.open_store(uri, experiment or Tracking().experiment)
-    found = winner.overrides_of(named["best"], store)
-    best = [word for word in found if overrides.key_of(word) not in named]
+    best = winner.overrides_of(named["best"], store, named)
     index = next(k for k, word in enumerate(words) if word.startswith("+best="))
     after = (word for word in words[index:] if not word.startswith("+best="))
     # in the place of +best: Hydra takes no overrides on either side of its own options
@@ -144,7 +143,8 @@ def _provenance(cfg: DictConfig, **facts: Any) -> Provenance:
     job = HydraConfig.get()
     return Provenance(
         overrides=tuple(overrides.absolute(override) for override in job.overrides.task),
-        resolved=OmegaConf.to_yaml(cfg, resolve=True),
+        resolved=overrides.resolved(cfg),
+        hidden=overrides.hidden(cfg),
         hydra_dir=job.runtime.output_dir,
         **facts,
     )

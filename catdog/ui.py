@@ -6,8 +6,8 @@ Both are servers of their own, on 127.0.0.1 only; they end with this command.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -18,8 +18,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from catdog.cli import arguments, hydra_app
-from catdog.core import paths, relocation
+from catdog.core import paths
 from catdog.errors import CatdogError, ConfigError
+from catdog.mlflow_store import relocation
 from catdog.settings import Tracking
 from catdog.system import databases, mlflow_page, server
 from catdog.system.server import HOST, Server
@@ -133,10 +134,9 @@ def _studies(options: argparse.Namespace, running: ExitStack) -> tuple[str, Stud
 
 def _dashboard(storage: str, port: int) -> Server:
     server.check_port("--optuna-port", port)
-    program = shutil.which("optuna-dashboard", path=server.environment()["PATH"])
-    if program is None:
+    if importlib.util.find_spec("optuna_dashboard") is None:
         raise CatdogError("--optuna needs its dashboard: pip install 'catdog-lab[dashboard]'")
-    words = [program, storage, "--host", HOST, "--port", str(port), "--server", "wsgiref"]
+    words = [sys.executable, "-m", "catdog.system.dashboard", storage, str(port)]
     return Server("Optuna's dashboard", words, port)
 
 

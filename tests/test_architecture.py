@@ -16,7 +16,7 @@ SWEEPER = PACKAGE.parent / "plugins" / "hydra_optuna_workers"
 FLOORS = """
 errors progress
 core
-settings
+settings mlflow_store
 models evaluation
 system data tracking
 features cli plots
@@ -41,18 +41,18 @@ LIVES_IN = {
     "matplotlib": "plots",
     "plotly": "plots",
     "mlflow": "tracking",
-    "rich": "cli system.checks features.extraction commands",
+    "rich": "cli system.checks features.extraction data commands",
     "psutil": "system.resources",
     "hydra": "cli study system.checks commands",
     "omegaconf": "cli study commands",
     "optuna": "study plots.study system.study_copies commands",
-    "optuna_workers": "core cli.hydra_app study tracking system.checks commands",
+    "optuna_workers": "errors core cli mlflow_store study tracking system.checks commands",
     "hydra_plugins": "",
     "torch": "",
 }
 ALLOWED = {library: words.split() for library, words in LIVES_IN.items()}
 
-QUICK = "errors progress core settings data tracking cli study system".split()
+QUICK = "errors progress core settings mlflow_store data tracking cli study system".split()
 """What may be imported before TensorFlow is."""
 
 HEAVY = "tensorflow keras mlflow optuna numpy pandas PIL sklearn matplotlib plotly".split()

@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from optuna_workers.masking import without_password
+from optuna_workers.shown import shown, shown_lines
 from rich.console import Console as RichConsole
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
+from rich.text import Text
 
 from catdog.progress import Advance, Progress
 
@@ -34,14 +38,15 @@ class Console(Progress):
             task = bars.add_task(stage, total=total, text="")
 
             def advance(count: int = 1, text: str = "") -> None:
-                fields: dict[str, Any] = {"text": text} if text else {}
+                fields: dict[str, Any] = {"text": escape(shown(text))} if text else {}
                 bars.update(task, advance=count, **fields)
 
             yield advance
 
     def note(self, message: str) -> None:
         """Print one line."""
-        self._err.print(message, style="dim", soft_wrap=True, markup=False)
+        line = shown_lines(without_password(message))
+        self._err.print(line, style="dim", soft_wrap=True, markup=False)
 
 
 def print_error(message: str) -> None:
@@ -50,4 +55,14 @@ def print_error(message: str) -> None:
     Args:
         message: What is wrong, and the fix.
     """
-    sys.stderr.write(f"catdog: {message}\n")
+    sys.stderr.write(f"catdog: {shown_lines(without_password(message))}\n")
+
+
+def text(value: object, style: str = "") -> Text:
+    r"""Return a name or a value for a table: without markup, escape codes and line breaks.
+
+    Example:
+        >>> text("cat\x1b[31m [bold]").plain
+        'cat\\x1b[31m [bold]'
+    """
+    return Text(shown(value), style)

@@ -9,7 +9,6 @@ import functools
 import gc
 import os
 import re
-import signal
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,9 +19,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import hydra
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.resolvers import oc
+from optuna_workers.masking import remember
+from optuna_workers.workers import hydra_folder
 
 from catdog.cli.overrides import CONFIG, named, plain
-from catdog.core import paths
+from catdog.core import interrupts, paths
 from catdog.errors import CatdogError
 
 if TYPE_CHECKING:
@@ -36,6 +38,15 @@ VERBOSE = os.environ.get("HYDRA_FULL_ERROR") == "1"
 PROCESS = f"{os.getpid()}-{uuid.uuid4().hex[:4]}"
 """Part of the names of Hydra's folders, so that runs of the same second have different ones."""
 
+
+def _env(key: str, *default: Any) -> Any:
+    """Return what ``oc.env`` does; an environment variable's value is not shown from then on."""
+    if key in os.environ:
+        remember(os.environ[key], f"${{oc.env:{key}}}")
+    return oc.env(key, *default)
+
+
+OmegaConf.register_new_resolver("oc.env", _env, replace=True)
 OmegaConf.register_new_resolver("catdog.root", lambda: str(paths.root()), replace=True)
 OmegaConf.register_new_resolver("catdog.process", lambda: PROCESS, replace=True)
 OmegaConf.register_new_resolver("catdog.sum", lambda *numbers: sum(numbers), replace=True)
@@ -148,12 +159,13 @@ def start(task: Callable[[DictConfig], Any]) -> None:
         task: Takes the composed configuration; decorated by ``with_one_message`` unless it runs
             trials.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    interrupts.handle()
     paths.remember(Path.cwd())
     gc.disable()  # Hydra copies its configuration some 150,000 times and leaves no garbage
     # it also copies all registered configs for each group that --help lists; nothing changes them
     ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing; see explain
+    hydra_folder.mask_saved()
     folder = str(paths.configs())
     try:
         hydra.main(version_base="1.3", config_path=folder, config_name=CONFIG)(task)()
@@ -164,10 +176,6 @@ def start(task: Callable[[DictConfig], Any]) -> None:
         if VERBOSE or message is None:
             raise
         exit_with(message, 1)
-
-
-def _terminate(number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt  # the same clean end as Ctrl-C
 
 
 def exit_with(message: str, status: int) -> NoReturn:

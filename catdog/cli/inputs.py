@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from catdog import data
+from catdog.cli import counts
 from catdog.core import runtime
 from catdog.core.memo import Memo
 from catdog.data.manifest import Manifest
@@ -29,11 +30,15 @@ def photos(settings: Settings, progress: Progress, memo: Memo | None = None) -> 
     runtime.configure(settings.threads)
     cache = Path(settings.features.dir).expanduser()
     data.require_writable(cache)
-    return (memo or Memo()).get(
+    manifest = (memo or Memo()).get(
         "manifest",
         (repr(settings.data), cache),
         lambda: data.prepare(settings.data, cache, progress, settings.threads),
     )
+    if memo is None:  # of a search the preflight says it, once
+        for line in counts.lines(manifest):
+            progress.note(line)
+    return manifest
 
 
 def photos_and_weights(
@@ -50,9 +55,8 @@ def photos_and_weights(
         ConfigError: there are no weights, or ``features.dir`` cannot be written.
         DataError: there are no usable photos.
     """
-    memo, choice = memo or Memo(), settings.backbone
-    manifest = photos(settings, progress, memo)
-    found = memo.get(
+    manifest, choice = photos(settings, progress, memo), settings.backbone
+    found = (memo or Memo()).get(
         "weights",
         (choice, settings.features.dir),
         lambda: pretrained.resolve(

@@ -10,6 +10,7 @@ from typing import Any
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
+from optuna_workers.masking import without_passwords
 
 from catdog.core import paths
 
@@ -64,8 +65,9 @@ def typed_command() -> str:
     """Return this process's command, with absolute paths, so that it can be pasted anywhere."""
     words = [absolute(word) for word in sys.argv[1:]]
     if words[:2] == ["--config-dir", str(paths.sweeps())]:  # set by python -m catdog.sweep
-        return shlex.join(["python", "-m", "catdog.sweep", *words[3:]])
-    return shlex.join(["python", "-m", "catdog.train", *words])
+        words = ["python", "-m", "catdog.sweep", *words[3:]]
+        return paths.without_password(shlex.join(words))
+    return paths.without_password(shlex.join(["python", "-m", "catdog.train", *words]))
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
@@ -81,6 +83,35 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
         else value
         for key, value in ((key, cfg[key]) for key in cfg if key != "hydra")
     }
+
+
+def hidden(cfg: DictConfig) -> dict[str, str]:
+    """Return the keys whose values environment variables give, and what names these.
+
+    Example:
+        >>> hidden(OmegaConf.create({"data": {"path": "${oc.env:PHOTOS}"}, "seed": 0}))
+        {'data.path': '${oc.env:PHOTOS}'}
+    """
+    raw: Any = OmegaConf.to_container(cfg, resolve=False)
+    leaves = _leaves({str(key): value for key, value in raw.items() if key != "hydra"})
+    return {key: value for key, value in leaves if isinstance(value, str) and "oc.env:" in value}
+
+
+def resolved(cfg: DictConfig) -> str:
+    """Return a composed configuration as YAML, all but what environment variables give.
+
+    Example:
+        >>> print(resolved(OmegaConf.create({"a": "${b}", "b": 1, "c": "${oc.env:HOME}"})))
+        a: 1
+        b: 1
+        c: ${oc.env:HOME}
+        <BLANKLINE>
+    """
+    values: Any = OmegaConf.create(plain(cfg))
+    for key, text in hidden(cfg).items():
+        OmegaConf.update(values, key, text)
+    held = without_passwords(OmegaConf.to_container(values, resolve=False))
+    return OmegaConf.to_yaml(OmegaConf.create(held))
 
 
 def unnamed(cfg: DictConfig) -> list[str]:

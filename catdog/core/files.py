@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 import shutil
@@ -12,9 +11,12 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
-from filelock import FileLock
+from catdog.core import links, tables, use_locks
+from catdog.errors import DataError
 
-from catdog.core import use_locks
+MOST_TRIES = 3
+"""A folder that is still not complete after as many tries is an error. One try is enough unless
+other processes remove it meanwhile."""
 
 
 @contextmanager
@@ -62,7 +64,9 @@ def write_csv(
     *,
     digits: int | None = None,
 ) -> None:
-    r"""Write a table as CSV, with ``\n`` at the end of each line.
+    r"""Write a table as CSV, with ``\n`` at the end of each line; ``tables.read_rows`` reads it.
+
+    Text that a spreadsheet would run, such as ``=1+1.jpg``, gets an apostrophe in front.
 
     Args:
         path: The file.
@@ -80,13 +84,8 @@ def write_csv(
     'photo,loss\n"a,b.jpg",0.333\n'
     """
     text = io.StringIO()
-    plain = csv.writer(text, lineterminator="\n")
-    quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    for row in chain([columns], rows):
-        shown = [_rounded(value, digits) for value in row]
-        # Python's csv leaves a carriage return bare, and readers take it for the end of the line
-        odd = any("\r" in value for value in shown if isinstance(value, str))
-        (quoting if odd else plain).writerow(shown)
+    rounded = ([_rounded(value, digits) for value in row] for row in rows)
+    tables.write_rows(text, chain([columns], rounded))
     write_atomically(path, text.getvalue().encode())
 
 
@@ -112,6 +111,7 @@ def make_once(
         is_whole: Whether ``target`` exists and is complete; else it is made again.
 
     Raises:
+        DataError: one of the names that are used is a link, or what was made is not complete.
         OSError: the folder cannot be written.
 
     Example:
@@ -121,24 +121,30 @@ def make_once(
         >>> [path.name for path in folder.iterdir()]
         ['a.jpg']
     """
-    while not (use_locks.hold(target) and is_whole(target)):
+    for _ in range(MOST_TRIES):
+        if use_locks.hold(target) and is_whole(target):
+            return
         target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{target}.lock"):
+        with links.lock(Path(f"{target}.lock")):
             if not is_whole(target):
                 _make(target, make)
+    raise DataError(target, "is not complete although it was just made", "Check the disk")
 
 
 def _make(target: Path, make: Callable[[Path], None]) -> None:
     # the lock makes sure that no other process uses these two names
     partial, outdated = Path(f"{target}.partial"), Path(f"{target}.old")
+    links.refuse(target, partial, outdated)
     for leftover in (partial, outdated):
         shutil.rmtree(leftover, ignore_errors=True)
-    partial.mkdir()
+    partial.mkdir(mode=0o700)  # so that nobody can put a link into what is being made
+    inside = partial / target.name  # this one has the usual permissions
+    inside.mkdir()
     try:
-        make(partial)
+        make(inside)
         if target.exists():
             target.rename(outdated)
-        partial.rename(target)
+        inside.rename(target)
     finally:
         for leftover in (partial, outdated):
             shutil.rmtree(leftover, ignore_errors=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from optuna_workers.masking import remember_address as remember_address
 from optuna_workers.masking import without_password as without_password
 
 PACKAGE = Path(__file__).resolve().parents[1]

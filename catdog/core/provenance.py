@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
+from catdog.core.paths import without_password
+
 DIFF = (
     "diff", "--binary", "--no-color", "--no-ext-diff", "--src-prefix=a/", "--dst-prefix=b/",
     "--unified=3", "HEAD"
@@ -34,6 +36,7 @@ class Provenance:
         hydra_dir: Hydra's output folder of the job; empty without Hydra.
         kind: ``run`` or ``trial``.
         label: Prefix of the run's name, such as ``trial 7:``.
+        hidden: What stands in the configuration for values of environment variables, by key.
         tags: Further tags of the run; of a trial its study, its number and its parent run.
         command: The command that repeats the run.
 
@@ -48,11 +51,12 @@ class Provenance:
     kind: str = "run"
     label: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    hidden: Mapping[str, str] = field(default_factory=dict)
     command: str = field(init=False)
 
     def __post_init__(self) -> None:
         words = ["python", "-m", "catdog.train", *self.overrides]
-        object.__setattr__(self, "command", shlex.join(words))
+        object.__setattr__(self, "command", without_password(shlex.join(words)))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from catdog.core import links
+
 LOCKS = Path("/proc/locks")
+
+UNFOLLOWED = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+"""Opens a folder or file to be read, but no link, and does not wait for the writer of a pipe."""
 
 _held: dict[Path, int] = {}
 """File descriptors of the locks of this process; they stay open until it ends."""
@@ -33,12 +38,16 @@ def hold(path: Path) -> bool:
 
     Returns:
         Whether the entry exists. Where it cannot be locked, True: it can still be used.
+
+    Raises:
+        DataError: it is a link.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, UNFOLLOWED)
     except FileNotFoundError:
         return False
     except OSError:
+        links.refuse(path)
         return True
     with suppress(OSError):
         os.utime(descriptor)
@@ -68,7 +77,7 @@ def claimed(path: Path) -> Iterator[None]:
         InUse: another process holds it; the message names the processes where they are known.
         OSError: it does not exist any more, or cannot be locked.
     """
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, UNFOLLOWED)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,7 +93,7 @@ def claimed(path: Path) -> Iterator[None]:
 def _is_still(path: Path, descriptor: int) -> bool:
     """Return whether the path still names the opened file, not removed or replaced."""
     try:
-        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+        return os.path.samestat(os.lstat(path), os.fstat(descriptor))
     except FileNotFoundError:
         return False
 

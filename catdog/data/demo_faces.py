@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from catdog.data import demo_scene
-from catdog.data.demo_pen import GLARE, Pen, mix, pick, spline, symmetric
+from catdog.data.demo_scene import GLARE, Pen, mix, pick, spline, symmetric
 
 CLASSES = ("cat", "dog")
 

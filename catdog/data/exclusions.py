@@ -5,11 +5,11 @@ Validation and test keep theirs: without its hard photos a run would only look b
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Set
 from dataclasses import replace
 from pathlib import Path
 
+from catdog.core import tables
 from catdog.data.manifest import DROPPED, Manifest
 from catdog.errors import DataError
 
@@ -30,9 +30,10 @@ def read(path: Path, above: float) -> set[str]:
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "no text"
+            rows = tables.read_rows(file.read())
+    except (OSError, ValueError) as error:
+        text = "no text" if isinstance(error, UnicodeDecodeError) else error
+        why = getattr(error, "strerror", None) or text
         raise DataError(path, f"cannot be read ({why})", "data.drop=suspects.csv") from None
     needed = (HASH, PROBABILITY) if above else (HASH,)
     if rows and (missing := [name for name in needed if name not in rows[0]]):

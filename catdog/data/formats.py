@@ -17,6 +17,9 @@ VERSION = 2
 MAX_PIXELS = 100_000_000
 """Largest number of pixels: larger pictures are refused, as they take over 300 MB decoded."""
 
+MAX_BYTES = 200_000_000
+"""Largest size of a file: larger ones are not read, as they need as much memory."""
+
 MAX_SIDE = 65_535
 """Longest side in pixels: JPEG's limit; TensorFlow's PNG decoder fails at a million."""
 
@@ -71,6 +74,32 @@ def inspect(data: bytes) -> Facts:
         bomb = isinstance(error, Image.DecompressionBombError)
         raise ValueError("a decompression bomb" if bomb else "not an image") from None
     except Exception as error:  # Pillow's plugins raise whatever their decoders do
+        raise ValueError(f"damaged: {error}") from None
+
+
+def pixels(data: bytes) -> int:
+    """Return a photo's number of pixels as its header says, without decoding it.
+
+    Args:
+        data: The file's bytes.
+
+    Raises:
+        ValueError: the bytes have no header of a photo.
+
+    Example:
+        >>> file = io.BytesIO()
+        >>> Image.new("RGB", (8, 5)).save(file, "PNG")
+        >>> pixels(file.getvalue())
+        40
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as photo:
+            return photo.width * photo.height
+    except Image.DecompressionBombError:
+        raise ValueError("a decompression bomb") from None
+    except UnidentifiedImageError:
+        raise ValueError("not an image" if data else "empty file") from None
+    except Exception as error:  # Pillow's plugins raise whatever their readers do
         raise ValueError(f"damaged: {error}") from None
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from pathlib import Path
 
-from catdog.data import archive, demo, exclusions, manifest, scan, split
+from catdog.data import archive, demo, exclusions, folders, manifest, scan, split
 from catdog.errors import ConfigError, DataError
 from catdog.progress import Progress
 from catdog.settings import Data
@@ -30,8 +30,8 @@ def prepare(
         DataError: there are no usable photos; the message names the file or folder and the fix.
     """
     root = _root(choice, cache_dir, progress)
-    find = scan.find_by_name if choice.name == "kaggle" else scan.find_in_folders
-    found = find(root)
+    by_name = choice.name == "kaggle"
+    found = folders.find_by_name(root) if by_name else folders.find_in_folders(root, progress.note)
     if not found:
         raise DataError(root, "the class folders are empty", "Put photos in them")
     paths = [item.path for item in found]
@@ -89,9 +89,8 @@ def require_writable(root: Path) -> None:
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
-        probe = root / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=root):  # no name that somebody could have planted
+            pass
     except OSError as error:
         raise ConfigError(
             "features.dir", root, f"cannot be written ({error.strerror})", "features.dir=<folder>"

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from catdog.data.folders import Found, name_problem
 from catdog.data.manifest import SPLITS, Manifest, Photo
-from catdog.data.scan import Found, Verdict
+from catdog.data.scan import Verdict
 from catdog.errors import DataError
 
 
@@ -94,10 +95,10 @@ def build(
         if item.label not in names:
             continue
         path = str(Path(item.path).relative_to(root))
-        if verdict.problem:
+        if problem := verdict.problem or name_problem(item.path):
             if on_bad_image == "raise":
-                raise DataError(item.path, verdict.problem, "data.on_bad_image=skip lists it")
-            skipped.append((path, verdict.problem))
+                raise DataError(item.path, problem, "data.on_bad_image=skip lists it")
+            skipped.append((path.encode(errors="backslashreplace").decode(), problem))
             continue
         label = names.index(item.label)
         photos.append(
@@ -194,24 +195,27 @@ def _assign(
         else replace(photo, split=split_of(points[photo.sha256], val_fraction, test_fraction))
         for photo in photos
     ]
-    donors = [split for split in SPLITS if split == "train" or split not in ready]
+    ours = [split for split in SPLITS if split == "train" or split not in ready]
     for label in {photo.label for photo in drawn}:
-        _fill_empty_splits(drawn, label, points, donors)
+        _fill_empty_splits(drawn, label, points, ours)
     return drawn
 
 
 def _fill_empty_splits(
-    photos: list[Photo], label: int, points: dict[str, float], donors: list[str]
+    photos: list[Photo], label: int, points: dict[str, float], ours: list[str]
 ) -> None:
-    """Move the nearest photo of a small class into a split that by chance has none of it."""
-    for wanted in SPLITS:
+    """Move the nearest photo of a small class into a split that by chance has none of it.
+
+    Only among the splits that are ours: ready-made ones stay as they are given.
+    """
+    for wanted in ours:
         own = [i for i, photo in enumerate(photos) if photo.label == label]
         if any(photos[i].split == wanted for i in own):
             continue
         different = Counter(
             split for _, split in {(photos[i].sha256, photos[i].split) for i in own}
         )
-        donor = max(donors, key=lambda split: different[split])
+        donor = max(ours, key=lambda split: different[split])
         if different[donor] < 2:
             continue
         nearest = min(

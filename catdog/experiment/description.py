@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from catdog.core.paths import without_password
 from catdog.core.provenance import Provenance
 from catdog.data.manifest import Manifest
 from catdog.settings import OPTIMIZER_KEYS, Settings
@@ -21,7 +22,7 @@ def run_name(settings: Settings) -> str:
     'mobilenet_v2 linear adam lr=1e-3'
     """
     if settings.tracking.run_name:
-        return settings.tracking.run_name
+        return without_password(settings.tracking.run_name)
     lr = (
         f"{settings.optimizer.lr:.0e}"
         if _is_round(settings.optimizer.lr)

@@ -12,6 +12,7 @@ import numpy as np
 
 from catdog.core.files import write_csv
 from catdog.data.manifest import Manifest, Photo
+from catdog.errors import shown
 from catdog.evaluation import label_errors
 from catdog.plots import montage
 from catdog.progress import Progress
@@ -140,7 +141,8 @@ def log(run: Run, inspection: Inspection, manifest: Manifest, command: str) -> N
         write_csv(place / "duplicates.csv", Duplicate._fields, duplicates, digits=6)
         _draw(place, inspection, manifest.photos)
     lines = [
-        f"**Question**: which labels of {manifest.root.name} are wrong, what is there twice?",
+        f"**Question**: which labels of {shown(manifest.root.name)} are wrong, "
+        "what is there twice?",
         f"**Data**: {len(manifest.photos):,} photos",
         f"**Result**: {len(suspects)} labels doubted, {len(duplicates)} near-duplicates, "
         f"{inspection.straddling} of them across splits",
@@ -155,8 +157,8 @@ def _draw(place: Path, inspection: Inspection, photos: Sequence[Photo]) -> None:
         place / "suspects.png",
         photos=[montage.thumbnail(photos[i]) for i in single],
         captions=[
-            f"{one.label}? {one.suggested} {one.probability_of_suggested:.3f}\n"
-            f"{Path(one.path).name}"
+            f"{shown(one.label)}? {shown(one.suggested)} {one.probability_of_suggested:.3f}\n"
+            f"{shown(Path(one.path).name)}"
             for one in suspects
         ],
         title=f"Most doubted of {len(inspection.suspects)} doubted labels",
@@ -167,7 +169,7 @@ def _draw(place: Path, inspection: Inspection, photos: Sequence[Photo]) -> None:
         photos=[_side_by_side(photos[i], photos[k]) for i, k in double],
         captions=[
             f"{one.similarity:.3f}  {one.first_split} | {one.second_split}\n"
-            f"{Path(one.first).name} | {Path(one.second).name}"
+            f"{shown(Path(one.first).name)} | {shown(Path(one.second).name)}"
             for one in duplicates
         ],
         title=f"Most similar of {len(inspection.duplicates)} near-duplicates",

@@ -15,8 +15,10 @@ import keras
 import numpy as np
 
 from catdog.core import provenance
+from catdog.core.paths import without_password
 from catdog.core.provenance import Commit, Provenance
 from catdog.data.manifest import Manifest, Photo
+from catdog.errors import shown
 from catdog.evaluation.metrics import Scores, confusion, worst_mistakes, write_predictions
 from catdog.experiment import description
 from catdog.models.pretrained import Weights
@@ -55,7 +57,7 @@ def describe(
     digest, counts = manifest.digest, manifest.counts
     run.params(
         {
-            **dict(description.leaves(settings)),
+            **{k: source.hidden.get(k, v) for k, v in description.leaves(settings)},
             "backbone.weights_from": f"{weights.source} {weights.detail}".strip(),
             "backbone.weights_sha256": weights.sha256 or "none",
             "data.digest": digest,
@@ -66,16 +68,24 @@ def describe(
     )
     run.tags({NOTE: description.note(settings, manifest, source, "not yet")})
     profile = json.dumps({**counts, "classes": list(manifest.classes)})
-    run.dataset(settings.data.name, digest, profile, json.dumps({"path": str(manifest.root)}))
+    run.dataset(
+        settings.data.name,
+        digest,
+        profile,
+        without_password(json.dumps({"path": str(manifest.root)})),
+    )
     with run.folder("data") as place:
         manifest.write(place)
     with run.folder("config") as place:
-        (place / "resolved.yaml").write_text(source.resolved or description.as_yaml(settings))
-        lines = [f"- {json.dumps(override)}\n" for override in source.overrides]
+        (place / "resolved.yaml").write_text(
+            source.resolved or without_password(description.as_yaml(settings))
+        )
+        masked = [without_password(override) for override in source.overrides]
+        lines = [f"- {json.dumps(override)}\n" for override in masked]
         (place / "overrides.yaml").write_text("".join(lines) or "[]\n")
-        (place / "environment.txt").write_text(provenance.environment())
+        (place / "environment.txt").write_text(without_password(provenance.environment()))
         if state.dirty:
-            (place / "uncommitted.patch").write_text(state.patch)
+            (place / "uncommitted.patch").write_text(without_password(state.patch, code=True))
 
 
 def conclude(
@@ -199,8 +209,8 @@ def evaluation(
     worst = worst_mistakes(probabilities, labels)
     predicted = probabilities.argmax(1)
     captions = [
-        f"{classes[labels[i]]}, said {classes[predicted[i]]} {probabilities[i].max():.2f}\n"
-        f"{Path(photos[i].path).name}"
+        f"{shown(classes[labels[i]])}, said {shown(classes[predicted[i]])} "
+        f"{probabilities[i].max():.2f}\n{shown(Path(photos[i].path).name)}"
         for i in worst
     ]
     wrong = int((predicted != labels).sum())

@@ -13,15 +13,15 @@ import contextlib
 import math
 from collections.abc import Iterator, Mapping
 
-from catdog.core import paths
+from catdog.core import interrupts, paths
 from catdog.core.memo import Memo
-from catdog.core.patience import StoreAway
 from catdog.core.provenance import Provenance, commit
 from catdog.data.manifest import Manifest
 from catdog.experiment import build, prefix, run_report
 from catdog.experiment.description import run_name
 from catdog.experiment.outcome import Clock, Outcome, Pruned
 from catdog.experiment.stages import Stages
+from catdog.mlflow_store.outage import StoreAway
 from catdog.models.pretrained import Weights
 from catdog.progress import Progress, Watcher
 from catdog.settings import Settings
@@ -98,18 +98,23 @@ def _tracked(
     tracker: Tracker, name: str, tags: Mapping[str, str], watcher: Watcher
 ) -> Iterator[Run]:
     """Yield a new MLflow run, and end it whatever happens."""
-    run = tracker.start(name, tags)
+    run = None
     try:
+        with interrupts.deferred():  # a run that is created is known here, and ended
+            run = tracker.start(name, tags)
         watcher.on_start(run.run_id, tracker.shown_uri)
         yield run
+        with interrupts.deferred():
+            run.end("FINISHED")
+            run.tags(watcher.end_tags("COMPLETE"))
     except Pruned:
-        run.end("FINISHED")
-        run.tags(watcher.end_tags("PRUNED"))
+        if run is not None:
+            run.end("FINISHED")
+            run.tags(watcher.end_tags("PRUNED"))
         raise
     except BaseException as error:
-        run.fail(error)
-        with contextlib.suppress(StoreAway):
-            run.tags(watcher.end_tags("FAIL"))
+        if run is not None:
+            run.fail(error)
+            with contextlib.suppress(StoreAway):
+                run.tags(watcher.end_tags("FAIL"))
         raise
-    run.end("FINISHED")
-    run.tags(watcher.end_tags("COMPLETE"))

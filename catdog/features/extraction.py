@@ -4,6 +4,9 @@ A recipe describes everything that a stored row depends on, except the photo. It
 of the store's folder, in which a row is found by the hash of the photo's content. So all runs,
 trials and sweeps that need the same rows share them, however their photos are split and wherever
 the files are.
+
+The recipe lies beside the rows and is compared when a store is opened. Rows of the earlier format,
+whose checksum does not say to which store they belong, are only accepted if it is the right one.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +24,7 @@ import numpy as np
 from filelock import Timeout
 from rich.filesize import decimal
 
-from catdog.core import use_locks
+from catdog.core import links, use_locks
 from catdog.core.files import write_atomically
 from catdog.data.manifest import Photo
 from catdog.errors import DataError, FullDiskError
@@ -81,14 +85,14 @@ def ensure(
     Raises:
         FullDiskError: ``features.dir`` is too small.
         ConfigError: a value overflows ``features.dtype``.
-        DataError: a photo was removed or changed since it was indexed, or the disk returns other
-            bytes than were written.
+        DataError: a photo was removed or changed since it was indexed, the disk returns other
+            bytes than were written, or a folder or file of the store is a link.
     """
     hashes = [photo.sha256 for photo in photos]
     stored = []
     for view in range(views):
         recipe = extractor.recipe(policy, view, seed)
-        store = _open_store(root, recipe, extractor)
+        store = _open_store(root, recipe, extractor, progress)
         rows = store.find(hashes)
         if (rows < 0).any():
             task = _Task(policy, view, seed, split)
@@ -109,12 +113,35 @@ def key(recipe: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def _open_store(root: Path, recipe: dict[str, Any], extractor: Extractor) -> Store:
+def _open_store(
+    root: Path, recipe: dict[str, Any], extractor: Extractor, progress: Progress
+) -> Store:
     folder = root / "features" / key(recipe)
+    links.refuse(folder.parent, folder)
     folder.mkdir(parents=True, exist_ok=True)
     while not use_locks.hold(folder):  # another process was deleting it
         folder.mkdir(parents=True, exist_ok=True)
-    return Store(folder, extractor.shape, extractor.dtype)
+    own = _is_of(folder, recipe)
+    store = Store(folder, extractor.shape, extractor.dtype, earlier=own)
+    if not own and (folder / "index.bin").exists():
+        progress.note(f"{folder}/recipe.json is damaged or of another store; checking its rows")
+        with suppress(PermissionError), store.lock():  # another user's store may still be read
+            store.forget_earlier()
+            _write_recipe(folder, recipe)
+    return store
+
+
+def _is_of(folder: Path, recipe: dict[str, Any]) -> bool:
+    """Return whether a store's folder has this recipe in it."""
+    try:
+        return key(json.loads(links.read_plain(folder / "recipe.json"))) == key(recipe)
+    except (OSError, ValueError, TypeError, RecursionError):  # lost or damaged
+        return False
+
+
+def _write_recipe(folder: Path, recipe: dict[str, Any]) -> None:
+    text = json.dumps(recipe, indent=2, sort_keys=True)
+    write_atomically(folder / "recipe.json", text.encode())
 
 
 @dataclass(frozen=True)
@@ -153,8 +180,7 @@ def _fill(
         missing = _missing(photos, store.find([photo.sha256 for photo in photos]))
         if missing:
             _require_space(store, len(missing))
-            text = json.dumps(recipe, indent=2, sort_keys=True)
-            write_atomically(store.folder / "recipe.json", text.encode())
+            _write_recipe(store.folder, recipe)
             _extract(store, extractor, missing, task, progress)
     finally:
         lock.release()

@@ -20,7 +20,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from catdog.data import scan
+from catdog.data import folders, scan
 from catdog.data.manifest import Photo
 from catdog.errors import ConfigError, DataError
 from catdog.features.extractor import Extractor
@@ -193,7 +193,7 @@ def _good(
 ) -> list[Photo]:
     good = []
     for (path, name), verdict in zip(block, verdicts, strict=True):
-        problem = verdict.problem or _name_problem(path)
+        problem = verdict.problem or folders.name_problem(path)
         if problem:
             on_bad(name, problem)
             continue
@@ -204,11 +204,3 @@ def _good(
                   verdict.orientation, verdict.converted)
         )  # fmt: skip
     return good
-
-
-def _name_problem(path: str) -> str:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return "TensorFlow reads only files whose name is UTF-8; rename it"
-    return ""

@@ -47,7 +47,7 @@ def find(names: Sequence[str], progress: Progress) -> list[tuple[str, str]]:
 
 def _find(name: str, progress: Progress) -> Iterator[tuple[str, str]]:
     from catdog import data
-    from catdog.data import archive
+    from catdog.data import archive, folders
 
     path = Path(name).expanduser()
     if not path.exists():
@@ -60,8 +60,5 @@ def _find(name: str, progress: Progress) -> Iterator[tuple[str, str]]:
     if not root.is_dir():
         yield str(path), name
         return
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        subfolders[:] = sorted(n for n in subfolders if not n.startswith((".", "__MACOSX")))
-        for file in sorted(n for n in files if not n.startswith(".")):
-            whole = os.path.join(folder, file)
-            yield whole, os.path.join(name, os.path.relpath(whole, root))
+    for whole in folders.walk(root):
+        yield whole, os.path.join(name, os.path.relpath(whole, root))

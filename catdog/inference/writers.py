@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, TextIO
+
+from catdog.core import tables
+from catdog.errors import shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,10 +33,11 @@ def table(out: TextIO, classes: Sequence[str], predictions: Predictions, width: 
     path   class  probability
     a.jpg  dog    0.9000
     """
-    class_width = max(map(len, (*classes, "class")))
+    names = [shown(name) for name in classes]
+    class_width = max(map(len, (*names, "class")))
     heading = f"{'path':<{width}}  {'class':<{class_width}}  probability\n"
     rows = (
-        f"{path:<{width}}  {classes[int(row.argmax())]:<{class_width}}  {row.max():.4f}\n"
+        f"{shown(path):<{width}}  {names[int(row.argmax())]:<{class_width}}  {row.max():.4f}\n"
         for path, row in predictions
     )
     out.writelines(chain([heading], rows))
@@ -55,12 +58,8 @@ def as_csv(out: TextIO, classes: Sequence[str], predictions: Predictions, width:
     path,class,probability,cat,dog
     a.jpg,dog,0.75,0.25,0.75
     """
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("path", "class", "probability", *classes))
-    for path, row in predictions:
-        shown = [f"{value:.9g}" for value in row]  # nine digits represent a float32 exactly
-        best = int(row.argmax())
-        writer.writerow((path, classes[best], shown[best], *shown))
+    heading = ("path", "class", "probability", *classes)
+    tables.write_rows(out, chain([heading], _rows(classes, predictions)))
 
 
 def as_json(out: TextIO, classes: Sequence[str], predictions: Predictions, width: int = 0) -> None:
@@ -79,6 +78,13 @@ def as_json(out: TextIO, classes: Sequence[str], predictions: Predictions, width
 
 FORMATS: dict[str, Callable[..., None]] = {"table": table, "csv": as_csv, "json": as_json}
 """The writers by the name of their format."""
+
+
+def _rows(classes: Sequence[str], predictions: Predictions) -> Iterator[Sequence[str]]:
+    for path, row in predictions:
+        digits = [f"{value:.9g}" for value in row]  # nine digits represent a float32 exactly
+        best = int(row.argmax())
+        yield (path, classes[best], digits[best], *digits)
 
 
 def _objects(classes: Sequence[str], predictions: Predictions) -> Iterator[str]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from catdog.data.manifest import Photo
+from catdog.errors import shown
 from catdog.plots.style import COLORS, shorten
 
 MAX_PHOTOS = 25
@@ -135,11 +136,11 @@ def _write(
 ) -> None:
     """Write a line that starts at a point of its baseline; one too long loses its middle."""
     font = _font(size, bold=bold)
-    shown = shorten(text, len(text))
-    if (long := font.getlength(shown)) > room:
-        shown = shorten(text, int(len(text) * room / long))
+    line = shown(text)
+    if (long := font.getlength(line)) > room:
+        line = shorten(line, int(len(line) * room / long))
     color = COLORS["ink"] if bold else COLORS["muted"]
-    pen.text(at, shown, color, font, anchor="ls")
+    pen.text(at, line, color, font, anchor="ls")
 
 
 @functools.cache

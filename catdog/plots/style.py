@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from catdog.errors import shown
+
 COLORS = {
     "ink": "#2b2f36",
     "muted": "#68707c",
@@ -43,15 +45,15 @@ def shorten(text: str, length: int) -> str:
     """Cut the middle out of a text that is too long: names often differ only at their ends.
 
     Args:
-        text: Any text; bytes of file names that are no text become question marks, since drawing
-            functions raise an error for them.
+        text: Any text; what is no sign, such as a line break or a byte of a file name that is no
+            text, is shown as its code.
         length: Largest number of characters.
 
     Example:
         >>> shorten("mobilenet_v3_large", 9)
         'mobi…arge'
     """
-    text = text.encode("utf-8", "replace").decode()
+    text = shown(text)
     head = (length - 1) // 2
     return text if len(text) <= length else f"{text[:head]}…{text[head + 1 - length :]}"
 

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from optuna_workers import StudyInfo, SweepCallback
 
 from catdog.cli import hydra_app
+from catdog.core.paths import without_password
 from catdog.errors import ConfigError
 
 SUGGESTIONS_FILE = "CATDOG_SUGGEST_FILE"
@@ -99,7 +100,9 @@ def _arguments(study: StudyInfo) -> list[str]:
             words += ["--config-dir", str(source.path)]
     given = OmegaConf.to_container(job.overrides.hydra, resolve=False)
     words += [word for word in given if str(word).startswith("hydra.searchpath")]  # type: ignore
-    return [*words, *study.overrides, "hydra.mode=RUN", f"hydra.run.dir='{study.directory}/test'"]
+    # no word with a password: a process shows its arguments, and the test logs nowhere
+    fixed = [word for word in study.overrides if without_password(word) == word]
+    return [*words, *fixed, "hydra.mode=RUN", f"hydra.run.dir='{study.directory}/test'"]
 
 
 def _nearest(value: float, space: Mapping[str, Any]) -> float:

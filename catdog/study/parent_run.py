@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 from optuna_workers import Postponed, StudyInfo, SweepCallback, TrialInfo
+from optuna_workers.masking import without_passwords
 
 from catdog.cli.overrides import typed_command
-from catdog.core import paths, patience
+from catdog.core import paths
 from catdog.errors import ConfigError
+from catdog.mlflow_store import outage
 from catdog.study import note
 from catdog.study.results import Result
 from catdog.study.trials import progress
@@ -46,8 +48,8 @@ class StudyRun(SweepCallback):
         run = tracker.create(info.name, _tags(info) | _owner())
         run.params(_params(info))
         with run.folder("config") as place:
-            (place / "resolved.yaml").write_text(OmegaConf.to_yaml(info.config, resolve=False))
-            (place / "overrides.yaml").write_text(OmegaConf.to_yaml(list(info.overrides)))
+            (place / "resolved.yaml").write_text(_yaml(info.config))
+            (place / "overrides.yaml").write_text(_yaml(OmegaConf.create(list(info.overrides))))
         return {names.SHARED_PARENT: run.run_id}
 
     def on_session_start(self, info: StudyInfo) -> None:
@@ -68,7 +70,7 @@ class StudyRun(SweepCallback):
         """Log the study's progress; end the run of a failed trial if its process did not."""
         with self._lock:
             if trial.state == "POSTPONED":
-                patience.STORE.give_up()  # the trial has waited for it already
+                outage.STORE.give_up()  # the trial has waited for it already
             if trial.state in ("FAIL", "POSTPONED"):
                 self._end_run_of(info, trial)
             self._log_progress(info)
@@ -136,9 +138,14 @@ class StudyRun(SweepCallback):
 
 def _end_lost(run: Run, trial: TrialInfo) -> None:
     with run.folder("error") as place:
-        (place / "traceback.txt").write_text(trial.error + "\n")
+        (place / "traceback.txt").write_text(paths.without_password(trial.error) + "\n")
     run.tags({names.STATE: "FAIL"})
     run.end("KILLED")
+
+
+def _yaml(config: Any) -> str:
+    held = without_passwords(OmegaConf.to_container(config, resolve=False))
+    return OmegaConf.to_yaml(OmegaConf.create(held))
 
 
 def _owner() -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna_workers import StudyInfo
 
+from catdog.cli import stored
 from catdog.cli.overrides import absolute, typed_command
 from catdog.plots.scatter import Point
 from catdog.study import note, winner
@@ -114,7 +115,10 @@ class Result:
 
         original = trial.user_attrs.get("duplicate_of")
         ran = trial if original is None else self._trials[original]
-        overrides = [absolute(one) for one in ran.user_attrs.get("overrides", [])]
+        given = ran.user_attrs.get("overrides", [])
+        own = set(self._info.overrides)  # of this command; the rest comes from the database
+        kept = [one for one in given if one in own or not stored.complaint(one)]
+        overrides = [absolute(one) for one in kept]
         return winner.Winner(
             trial=ran.number,
             run_id=ran.user_attrs.get(names.RUN_ID, ""),

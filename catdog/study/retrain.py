@@ -15,12 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from catdog.cli import console
-from catdog.cli.overrides import key_of
+from catdog.cli import console, stored
 from catdog.core.provenance import Provenance
 from catdog.errors import CatdogError, ConfigError
 from catdog.study.winner import parent_run_of
-from catdog.tracking import Tracker, names, past_run, run_lookup
+from catdog.tracking import Tracker, names, run_lookup
 
 
 @dataclass(frozen=True)
@@ -92,6 +91,7 @@ def best_of(
 
     Raises:
         ConfigError: there is no such study, or it has no finished trial.
+        DataError: a trial's overrides hold what a store may not say.
         CatdogError: a training failed.
     """
     parent = parent_run_of(name, tracker)
@@ -118,7 +118,9 @@ def _ranked(parent: str, tracker: Tracker) -> list[Any]:
     ids = [run.run_id for run in tracker.find({names.PARENT: parent, names.STATE: "COMPLETE"})]
     runs = [tracker.client.get_run(run_id) for run_id in ids]
     values = {
-        run.info.run_id: run_lookup.objective_of(tracker, run, run.data.params["objective.metric"])
+        run.info.run_id: run_lookup.objective_of(
+            tracker, run, run.data.params.get("objective.metric", "")
+        )
         for run in runs
     }
     known = [run for run in runs if not math.isnan(values[run.info.run_id])]
@@ -131,9 +133,8 @@ def _sign(run: Any) -> int:
 
 def _words(run: Any, tracker: Tracker, seed: int) -> list[str]:
     """Return the overrides of a trial on another seed, in the same store."""
-    given = past_run.overrides(tracker.open(run.info.run_id))
     now = {"seed": str(seed), "tracking.experiment": f"'{tracker.experiment}'"}
-    kept = [word for word in given if key_of(word) not in {*now, "tracking.uri"}]
+    kept = stored.of_run(tracker.open(run.info.run_id), {*now, stored.STORE})
     return [*kept, *(f"{key}={value}" for key, value in now.items())]
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from optuna_workers import Postponed
 
+from catdog.core import interrupts
+from catdog.core.paths import without_password
 from catdog.core.provenance import Provenance
 from catdog.errors import ConfigError
 from catdog.progress import Advance, Progress, Watcher
@@ -51,12 +53,14 @@ def recorded(trial: SweepTrial, tracker: Tracker, provenance: Provenance) -> Ite
     except Postponed:  # it runs again
         raise
     except Exception:
-        run = tracker.start(f"{provenance.label} not started", names.run_tags(provenance))
-        link(trial, run.run_id, tracker.shown_uri)
-        with run.folder("error") as place:
-            (place / "traceback.txt").write_text(traceback.format_exc())
-        run.end("FAILED")
-        run.tags({names.STATE: "FAIL"})
+        with interrupts.deferred():  # a run that is created is ended
+            run = tracker.start(f"{provenance.label} not started", names.run_tags(provenance))
+            link(trial, run.run_id, tracker.shown_uri)
+            with run.folder("error") as place:
+                text = without_password(traceback.format_exc())
+                (place / "traceback.txt").write_text(text)
+            run.end("FAILED")
+            run.tags({names.STATE: "FAIL"})
         raise
 
 

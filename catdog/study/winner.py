@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from optuna_workers.masking import without_passwords
 
-from catdog.errors import SHOWN, ConfigError, listed
+from catdog.cli import stored
+from catdog.core import plain_yaml
+from catdog.core.provenance import Provenance
+from catdog.errors import SHOWN, ConfigError, DataError, listed
 from catdog.tracking import Tracker, names, past_run, run_lookup
 from catdog.tracking.past_run import StoredRun
 
@@ -44,7 +48,7 @@ def write(path: Path, name: str, winners: Sequence[Winner]) -> None:
         name: Name of the study.
         winners: At least one trial.
     """
-    rows = [asdict(winner) for winner in winners]
+    rows = [without_passwords(asdict(winner)) for winner in winners]
     for row in rows:
         row["overrides"], values = list(row["overrides"]), list(row.pop("values"))
         row |= {"value": values[0]} if len(values) == 1 else {"values": values}
@@ -53,41 +57,55 @@ def write(path: Path, name: str, winners: Sequence[Winner]) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def overrides_of(study_name: str, tracker: Tracker) -> list[str]:
+def overrides_of(study_name: str, tracker: Tracker, besides: Collection[str] = ()) -> list[str]:
     """Return the overrides of a study's best trial, fixed and swept.
 
     Args:
         study_name: Name of the study, or a unique prefix of it; of several studies with the same
             name the latest is taken.
         tracker: The MLflow store and experiment that the study was logged to.
+        besides: Keys that are left out, because the command line names them.
 
     Raises:
         ConfigError: there is no such study, or it has no single best trial.
+        DataError: the file holds what a store may not say.
     """
     parent = parent_run_of(study_name, tracker)
     name = parent.tags[names.STUDY]
     run = tracker.open(parent.run_id)
     try:
-        text = run.text(names.BEST)
+        text = run.text(names.BEST, most=plain_yaml.MOST_BYTES)
     except FileNotFoundError:
-        if best := parent.tags.get(names.BEST_COMMAND):
-            found = f"{run.lacks(names.BEST)}; put it back"
-            raise ConfigError("+best", study_name, found, best) from None
+        if names.BEST_COMMAND in parent.tags:
+            raise ConfigError(
+                "+best", study_name, f"{run.lacks(names.BEST)}; put it back"
+            ) from None
         state = parent.status.lower()
         raise ConfigError(
             "+best", study_name, f"{name} ({state}) has no finished trial that could be the best",
             tracker.how_to_browse(parent.run_id).splitlines()[0],
         ) from None  # fmt: skip
-    content = yaml.safe_load(text)
+    place = f"{names.BEST} of study {name}"
+    content = stored.content(text, place)
+    rows = _solutions(content)
+    read = [stored.overrides(row.get("overrides"), place, tracker.uri, besides) for row in rows]
+    if not rows:
+        raise DataError(place, "names no best trial", "It is written again at the sweep's end")
     if "solutions" in content:
-        trials = ", ".join(str(row["trial"]) for row in content["solutions"])
+        trials = ", ".join(str(row.get("trial")) for row in rows)
         raise ConfigError(
             "+best", study_name,
             f"{name} has several directions, so its best trials are a choice: {trials}",
-            content["solutions"][0]["command"],
+            Provenance(overrides=read[0]).command,
         )  # fmt: skip
-    words = [str(override) for override in content["overrides"]]
-    return past_run.at_present(words, tracker.uri)
+    return past_run.at_present(read[0], tracker.uri)
+
+
+def _solutions(content: Any) -> list[dict[str, Any]]:
+    """Return what a file says of each of the best trials; nothing if it is no such file."""
+    known = content if isinstance(content, dict) else {}
+    rows = known["solutions"] if "solutions" in known else [known]
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def parent_run_of(study_name: str, tracker: Tracker) -> StoredRun:

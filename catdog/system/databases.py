@@ -115,7 +115,7 @@ def _connected(url: str) -> Iterator[sa.Connection]:
             yield connection
     except (sa.exc.SQLAlchemyError, ImportError, OSError) as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise CatdogError(reason) from None
+        raise CatdogError(paths.without_password(reason)) from None
 
 
 def _read_only(file: Path) -> str:

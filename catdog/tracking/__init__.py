@@ -18,7 +18,7 @@ __all__ = ["Tracker", "open_store"]
 # here, because MLflow reads them when it is imported, which any module of this package may do
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # send no data without being asked to
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # core.patience waits, and says so
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # outage.py waits, and says so
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,7 @@ import mlflow
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from catdog.core import paths
-from catdog.core.patience import STORE, fault_of
+from catdog.mlflow_store.outage import STORE, fault_of
 from catdog.tracking.names import CHECKPOINT
 from catdog.tracking.run import Run
 

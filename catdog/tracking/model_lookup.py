@@ -234,8 +234,7 @@ class _Search:
             if status != "FINISHED" or tags.get(names.STATE) == "PRUNED":
                 found = f"run {run_id} ({status.lower()}) saved no model"
                 raise self._refusal(found) from None
-            again = tags.get(names.COMMAND) or "--model best"
-            raise self._refusal(f"{run.lacks(CHECKPOINT)}; put it back", again) from None
+            raise self._refusal(f"{run.lacks(CHECKPOINT)}; put it back") from None
 
     def _refusal(self, found: str, fix: str = "--model best") -> ConfigError:
         """Return the error; without the fix if that is what the user has done."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from catdog.core.paths import without_password
 from catdog.core.provenance import Commit, Provenance, threads
 
 # Tags of every run of catdog's.
@@ -79,6 +80,19 @@ def run_tags(source: Provenance, state: Commit | None = None) -> dict[str, str]:
         **source.tags,
     }
     return {key: value for key, value in known.items() if value}
+
+
+def without_passwords(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return tags that may be logged; those by which runs are found again stay as they are.
+
+    >>> without_passwords({"catdog.command": "x tracking.uri=http://me:secret@host"})
+    {'catdog.command': 'x tracking.uri=http://me:***@host'}
+    """
+    kept = (OWNER, PARENT, STUDY_ID, STUDY, HYDRA_DIR)
+    return {
+        key: value if key.startswith(kept) else without_password(value)
+        for key, value in tags.items()
+    }
 
 
 def commit_tags(state: Commit) -> dict[str, str]:

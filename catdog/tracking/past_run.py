@@ -1,20 +1,18 @@
-"""Reads a logged run back: its state, overrides, splits and test predictions."""
+"""Reads a logged run back: its state, splits and test predictions."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import yaml
 
-from catdog.core import paths, relocation
-from catdog.errors import ConfigError
+from catdog.core import paths, tables
+from catdog.errors import ConfigError, DataError
+from catdog.mlflow_store import relocation
 from catdog.tracking import names
 from catdog.tracking.run import Run
 
@@ -57,21 +55,10 @@ class StoredRun:
 
 
 def _profile(text: str | None) -> dict[str, Any]:
-    with contextlib.suppress(ValueError, TypeError):  # the experiment may have runs of others
+    # the experiment may have runs of others
+    with contextlib.suppress(ValueError, TypeError, RecursionError):
         return dict(json.loads(text or "{}"))
     return {}
-
-
-def overrides(run: Run) -> list[str]:
-    """Return the overrides that a run was started with; those of a trial with the swept values.
-
-    Raises:
-        ConfigError: the run was not logged by catdog.
-    """
-    logged = yaml.safe_load(_text(run, names.OVERRIDES))
-    # JSON writes a character beyond 16 bits as two, which YAML does not join again
-    words = [str(word).encode("utf-16", "surrogatepass").decode("utf-16") for word in logged]
-    return at_present(words, run.uri)
 
 
 def at_present(words: Sequence[str], uri: str) -> list[str]:
@@ -131,17 +118,28 @@ def test_predictions(run: Run) -> TestPredictions:
 
 
 def _rows(run: Run, path: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(_text(run, path))))
+    try:
+        return tables.read_rows(_text(run, path))
+    except ValueError as error:
+        raise DataError(f"{path} of run {run.run_id}", f"cannot be read: {error}") from None
 
 
 def _text(run: Run, path: str) -> str:
     try:
         return run.text(path)
     except FileNotFoundError:
-        known = StoredRun.of(run.client.get_run(run.run_id))
-        if known.status == "FINISHED" and known.tags.get(names.KIND) in TRAINED:
-            again = known.tags.get(names.COMMAND, "")
-            found = f"{run.lacks(path)}; put it back"
-            raise ConfigError("RUN", run.run_id, found, again) from None
-        found = f"the run has no {path}, so it is none that catdog has trained to the end"
-        raise ConfigError("RUN", run.run_id, found) from None
+        raise missing(run, path) from None
+
+
+def missing(run: Run, path: str) -> ConfigError:
+    """Return the error for an artifact that a run does not have, or does not have any more.
+
+    Args:
+        run: The run.
+        path: The artifact.
+    """
+    known = StoredRun.of(run.client.get_run(run.run_id))
+    if known.status == "FINISHED" and known.tags.get(names.KIND) in TRAINED:
+        return ConfigError("RUN", run.run_id, f"{run.lacks(path)}; put it back")
+    found = f"the run has no {path}, so it is none that catdog has trained to the end"
+    return ConfigError("RUN", run.run_id, found)

@@ -27,7 +27,10 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.utils.file_utils import local_file_uri_to_path
 from optuna_workers import Postponed
 
-from catdog.core.patience import StoreAway
+from catdog.core import paths
+from catdog.errors import DataError
+from catdog.mlflow_store.outage import StoreAway
+from catdog.tracking import names
 
 BATCH = 1000
 """Largest number of metrics in one call of ``log_batch``, MLflow's limit."""
@@ -35,10 +38,11 @@ BATCH = 1000
 ENDED = (KeyboardInterrupt, SystemExit, Postponed)
 """What ends a run without its own fault."""
 
+MOST_BYTES = 1 << 30
+"""Size up to which an artifact is read as text; a million photos' manifest has 150 MB."""
+
 for name in ("mlflow", "alembic"):
     logging.getLogger(name).setLevel(logging.WARNING)
-# every error of the database is a traceback to it, beside the exception that it raises
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # every retry is a warning to it
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback per lock
 logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)  # its thread ends by an outage
@@ -73,14 +77,15 @@ class Run:
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Log params; None and booleans as YAML writes them."""
-        shown = [Param(key, _as_text(value)) for key, value in values.items()]
+        shown = [Param(k, paths.without_password(_as_text(v))) for k, v in values.items()]
         for start in range(0, len(shown), 100):  # MLflow's limit per call
             self.client.log_batch(self.run_id, params=shown[start : start + 100])
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags; nothing is sent if there are none."""
         if values:
-            self.client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in values.items()])
+            shown = names.without_passwords(values)
+            self.client.log_batch(self.run_id, tags=[RunTag(*tag) for tag in shown.items()])
 
     def drop_tags(self, keys: Iterable[str]) -> None:
         """Remove tags; another process may have removed them already."""
@@ -115,7 +120,8 @@ class Run:
             profile: JSON with facts about it.
             source: JSON with where it comes from.
         """
-        used = Dataset(name, digest[:36], "local", source, profile=profile)
+        shown = paths.without_password(source)
+        used = Dataset(name, digest[:36], "local", shown, profile=profile)
         for attempt in range(3):
             try:
                 return self.client.log_inputs(self.run_id, datasets=[DatasetInput(used, [])])
@@ -141,8 +147,15 @@ class Run:
         """Return whether the run has an artifact, such as ``checkpoints/best.keras``."""
         if (artifacts := self.local_artifacts()) is not None:
             return (artifacts / path).exists()
+        return path in self._sizes(path)
+
+    def _sizes(self, path: str) -> dict[str, int | None]:
+        """Return the size in bytes, where known, of each artifact in the folder of one."""
+        if (artifacts := self.local_artifacts()) is not None and (artifacts / path).is_file():
+            return {path: (artifacts / path).stat().st_size}
         folder, _, _ = path.rpartition("/")
-        return path in {file.path for file in self.client.list_artifacts(self.run_id, folder)}
+        listed = self.client.list_artifacts(self.run_id, folder)
+        return {file.path: file.file_size for file in listed}
 
     def download(self, path: str, folder: Path) -> Path:
         """Download an artifact into a folder and return its file.
@@ -156,14 +169,23 @@ class Run:
             return _copied(artifacts / path, folder / path)
         return Path(self.client.download_artifacts(self.run_id, path, str(folder)))
 
-    def text(self, path: str) -> str:
+    def text(self, path: str, *, most: int = MOST_BYTES) -> str:
         """Return the content of an artifact as text.
+
+        Args:
+            path: The artifact, such as ``config/overrides.yaml``.
+            most: Largest size in bytes that is read.
 
         Raises:
             FileNotFoundError: the run has no such artifact.
+            DataError: it is larger.
         """
+        size = self._sizes(path).get(path) or 0
+        if size > most:
+            found = f"has {size:,} bytes; at most {most:,} are read"
+            raise DataError(f"{path} of run {self.run_id}", found)
         with tempfile.TemporaryDirectory() as scratch:
-            return self.download(path, Path(scratch)).read_text("utf-8", "replace")
+            return self.download(path, Path(scratch)).read_bytes().decode("utf-8", "replace")
 
     def lacks(self, path: str) -> str:
         """Return the words for an artifact that was deleted: of which run, and where it was.
@@ -211,7 +233,7 @@ class Run:
         text = "".join(traceback.format_exception(error))
         with contextlib.suppress(StoreAway):  # the error counts; the next command ends the run
             with contextlib.suppress(OSError), self.folder("error") as place:
-                (place / "traceback.txt").write_text(text)
+                (place / "traceback.txt").write_text(paths.without_password(text))
             self.end("KILLED" if isinstance(error, ENDED) else "FAILED")
 
 

@@ -8,6 +8,8 @@ this file too, also in the process of a sweep, so Keras is imported only when th
 import base64
 import importlib.util
 import json
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,18 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
 BATCH = 64
+
+BUDGETS = {
+    "CATDOG_PHOTO_PIXELS": 25_000_000,
+    "CATDOG_REQUEST_PIXELS": 1_000_000_000,
+    "CATDOG_REQUEST_BYTES": 64_000_000,
+}
+"""What a request may cost, by the server's environment variable that changes it: pixels of one
+photo (one of 25 million takes about 0.6 GB while it is resized), pixels of all photos of a
+request (about 10 s of a processor), and characters of their base64 texts."""
+
+ONE_AT_A_TIME = threading.Lock()
+"""Held while a photo is decoded: MLflow answers several requests at once, in threads."""
 
 
 def _module(path):
@@ -53,8 +67,8 @@ class PhotoClassifier(PythonModel):
 
     def predict(self, context, model_input, params=None):
         """Return a data frame with one row per photo and one column per class."""
-        photos = list(self._photos(model_input))
-        if not photos:
+        photos = self._photos(model_input)
+        if not len(photos):
             raise _refuse("expected at least one photo, got none")
         rows = []
         for start in range(0, len(photos), BATCH):
@@ -63,31 +77,72 @@ class PhotoClassifier(PythonModel):
         return pd.DataFrame(np.concatenate(rows), columns=self._classes)
 
     def _prepare(self, photo):
-        batch = photo[None]
-        for layer in self._front:
-            batch = layer(batch)
-        return self._to_numpy(batch)
+        """Decode, scale and resize one photo, so that only one is in memory in its own size."""
+        with ONE_AT_A_TIME:
+            batch = (photo if isinstance(photo, np.ndarray) else self._encoded(photo))[None]
+            for layer in self._front:
+                batch = layer(batch)
+            return self._to_numpy(batch)
 
     def _photos(self, given):
+        """Return arrays, or texts whose headers have been checked."""
         if isinstance(given, pd.DataFrame):
             if list(given.columns) != ["image"]:
                 raise _refuse(f"expected one column, image, got {list(given.columns)}")
-            return [self._encoded(text) for text in given["image"]]
+            return self._affordable(given["image"].tolist())
         if isinstance(given, dict) and set(given) == {"image"}:
-            return [self._encoded(text) for text in np.ravel(given["image"])]
+            return self._affordable(np.ravel(given["image"]))
         array = np.asarray(given)
         if array.dtype.kind in "US" or array.dtype == object:
-            return [self._encoded(text) for text in np.ravel(array)]
+            return self._affordable(np.ravel(array))
         return _checked(array)
 
+    def _affordable(self, texts):
+        """Check what a request costs, by the sizes in its photos' headers."""
+        length = sum(len(text) for text in texts if isinstance(text, (str, bytes)))
+        _check_budget("CATDOG_REQUEST_BYTES", length, "a request with {:,} characters of base64")
+        _check_pixels(self._formats.pixels(data) for data in map(_bytes, texts))
+        return texts
+
     def _encoded(self, text):
+        data = _bytes(text)
         try:
-            data = base64.b64decode(text, validate=True)
             facts = self._formats.inspect(data)
-        except (ValueError, TypeError) as error:
-            raise _refuse(f"expected a base64 encoded photo: {error}") from None
+        except ValueError as error:
+            raise _not_encoded(error) from None
         photo = self._decode.decode(facts.png or data)
         return self._decode.orient(photo, facts.orientation).numpy()
+
+
+def _bytes(text):
+    try:
+        return base64.b64decode(text, validate=True)
+    except (ValueError, TypeError) as error:
+        raise _not_encoded(error) from None
+
+
+def _check_pixels(sizes):
+    total = 0
+    try:
+        for size in sizes:
+            total += size
+            _check_budget("CATDOG_PHOTO_PIXELS", size, "a photo of {:,} pixels")
+            _check_budget("CATDOG_REQUEST_PIXELS", total, "a request of {:,} pixels")
+    except Refused:
+        raise
+    except ValueError as error:
+        raise _not_encoded(error) from None
+
+
+def _check_budget(name, cost, what):
+    given = os.environ.get(name, "")
+    most = int(given) if given.isdecimal() else BUDGETS[name]
+    if cost > most:
+        raise _refuse(f"{what.format(cost)} is beyond this server's {most:,} ({name})")
+
+
+def _not_encoded(error):
+    return _refuse(f"expected a base64 encoded photo: {error}")
 
 
 def _checked(array):
@@ -95,6 +150,7 @@ def _checked(array):
         array = array[None]
     if array.ndim != 4 or array.shape[-1] != 3 or not array.size:
         raise _refuse(f"expected photos of shape (N, height, width, 3), got {array.shape}")
+    _check_pixels([array.shape[1] * array.shape[2]] * len(array))
     if array.dtype.kind not in "iu":
         raise _refuse(f"expected uint8 photos from 0 to 255, got {array.dtype}")
     if array.min() < 0 or array.max() > 255:

@@ -18,12 +18,14 @@ from filelock import FileLock
 from mlflow.exceptions import MlflowException
 from optuna_workers.storage import disks
 from optuna_workers.storage.patience import Fault
+from sqlalchemy.exc import SQLAlchemyError
 
-from catdog.core import paths, relocation
-from catdog.core.patience import STORE, fault_of, lock_of
-from catdog.core.patience import patient as patient_client
+from catdog.core import interrupts, paths
 from catdog.errors import CatdogError, ConfigError
-from catdog.tracking import owners
+from catdog.mlflow_store import relocation
+from catdog.mlflow_store.outage import STORE, fault_of, lock_of
+from catdog.mlflow_store.outage import patient as patient_client
+from catdog.tracking import names, owners
 from catdog.tracking.past_run import StoredRun
 from catdog.tracking.run import Run
 
@@ -58,6 +60,9 @@ class Tracker:
         self, *, uri: str | None, experiment: str, root: Path, patient: bool = False
     ) -> None:
         self.uri = paths.store(uri, root)
+        paths.remember_address(self.uri)
+        if self.shown_uri != self.uri:  # MLflow prints the address of each run, password and all
+            os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
         self.experiment = experiment
         local = self.uri.startswith("sqlite:")
         STORE.name = f"the MLflow store {self.shown_uri}"
@@ -66,10 +71,11 @@ class Tracker:
             try:
                 self._follow()
                 self._open(local, fault_of if patient else lock_of)
-            except (MlflowException, OSError) as error:
+            except (MlflowException, SQLAlchemyError, OSError) as error:
                 if message := disks.trouble(error, {"tracking.uri": self._database}):
                     raise CatdogError(message) from None
-                reason = str(error).splitlines()[0].rsplit("Caused by ", 1)[-1][:300]
+                told = str(error).splitlines()[0].rsplit("Caused by ", 1)[-1][:300]
+                reason = paths.without_password(told, of=self.uri)
                 raise ConfigError(
                     "tracking.uri", self.shown_uri, f"the MLflow store cannot be used: {reason}",
                     "tracking.uri=sqlite:////tmp/mlflow.db",
@@ -150,19 +156,24 @@ class Tracker:
     @contextlib.contextmanager
     def recorded(self, name: str, tags: Mapping[str, str]) -> Iterator[Run]:
         """Start a run, yield it, and end it: FINISHED, or FAILED or KILLED by an exception."""
-        run = self.start(name, tags)
+        run = None
         try:
+            with interrupts.deferred():  # a run that is created is known here, and ended
+                run = self.start(name, tags)
             yield run
+            with interrupts.deferred():
+                run.end("FINISHED")
         except BaseException as error:
-            run.fail(error)
+            if run is not None:
+                run.fail(error)
             raise
-        run.end("FINISHED")
 
     def create(self, name: str, tags: Mapping[str, str]) -> Run:
         """Create a run without an owner tag; it is RUNNING until it is ended."""
         self._follow()  # a container may have the same store under another path at the same time
         client: mlflow.MlflowClient = getattr(self.client, "impatient", self.client)
         moment, tries = int(time.time() * 1000), 0
+        name, shown = paths.without_password(name), names.without_passwords(tags)
 
         def make() -> mlflow.entities.Run:
             nonlocal tries
@@ -170,10 +181,10 @@ class Tracker:
             if tries > 1:  # it may have been made, and only the answer was lost
                 same = f"attributes.start_time = {moment}"
                 for run in client.search_runs([self.experiment_id], same):
-                    if run.info.run_name == name and tags.items() <= run.data.tags.items():
+                    if run.info.run_name == name and shown.items() <= run.data.tags.items():
                         return run
             return client.create_run(
-                self.experiment_id, start_time=moment, run_name=name, tags=dict(tags)
+                self.experiment_id, start_time=moment, run_name=name, tags=shown
             )
 
         made = STORE.outlast(make, self.judge)
@@ -236,8 +247,8 @@ class Tracker:
         """
         page = f"/#/experiments/{self.experiment_id}/runs/{run_id}"
         if self.uri.startswith("http"):
-            return self.uri.rstrip("/") + page
-        command = f"{_program('mlflow')} ui --backend-store-uri {shlex.quote(self.uri)}"
+            return self.shown_uri.rstrip("/") + page
+        command = f"{_program('mlflow')} ui --backend-store-uri {shlex.quote(self.shown_uri)}"
         return f"{command}\nhttp://127.0.0.1:5000{page}"
 
     def _end_dead_runs(self) -> None:

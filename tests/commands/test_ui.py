@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -101,7 +102,7 @@ def swept(lab: Lab, sweeping: subprocess.Popen[str]) -> Run:
 
 def both(lab: Lab, folder: Path, *studies: str) -> Started:
     """Start both servers, on the runs and the study of the lab, on ports of their own."""
-    if not (Path(sys.executable).parent / "optuna-dashboard").exists():
+    if importlib.util.find_spec("optuna_dashboard") is None:
         unavailable("needs Optuna's dashboard: pip install 'catdog-lab[dashboard]'")
     ports = ["--port", free_port(), "--optuna-port", free_port()]
     places = ["--uri", lab.uri, "--sweeps", lab.folder / "hydra"]

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from catdog.core import listing
 from catdog.data.archive import unpack
 from catdog.errors import DataError
 from catdog.progress import Progress
@@ -53,7 +54,11 @@ def tree(root: Path) -> dict[str, bytes]:
 
 
 def files(root: Path) -> dict[str, bytes]:
-    return {name: data for name, data in tree(root).items() if data != b"folder"}
+    """All files below a folder, but for the note of what it holds."""
+    return {
+        name: data for name, data in tree(root).items()
+        if data != b"folder" and not name.endswith(listing.NAME)
+    }  # fmt: skip
 
 
 def refused(path: Path, cache: Path) -> str:
@@ -201,11 +206,11 @@ def test_an_encrypted_entry_is_refused(tmp_path: Path) -> None:
 def test_a_moved_archive_finds_its_photos_and_another_does_not(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     first = unpack(zipped(tmp_path / "a.zip", ENTRIES), cache, Progress())
-    (first / "witness").touch()  # would be gone if it were unpacked again
+    (first / ".witness").touch()  # would be gone if it were unpacked again
     (tmp_path / "elsewhere").mkdir()
     moved = (tmp_path / "a.zip").rename(tmp_path / "elsewhere" / "other name.zip")
     assert unpack(moved, cache, Progress()) == first
-    assert (first / "witness").exists()
+    assert (first / ".witness").exists()
     changed = zipped(tmp_path / "a.zip", {**ENTRIES, "dog/b.jpg": PHOTO})
     assert unpack(changed, cache, Progress()) != first
 

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from catdog.data.folders import Found
 from catdog.data.manifest import SPLITS, Manifest
-from catdog.data.scan import Found, Verdict
+from catdog.data.scan import Verdict
 from catdog.data.split import build, position, split_of
 from catdog.errors import DataError
 

@@ -19,7 +19,8 @@ from PIL import Image
 
 from catdog.core import files
 from catdog.data import scan
-from catdog.data.scan import Found, Verdict, check, check_all, find_by_name, find_in_folders
+from catdog.data.folders import Found, find_by_name, find_in_folders
+from catdog.data.scan import Verdict, check, check_all
 from catdog.errors import DataError
 from catdog.progress import Progress
 

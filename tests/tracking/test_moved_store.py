@@ -9,7 +9,9 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from catdog.core import paths, relocation
+from catdog.core import paths
+from catdog.errors import ConfigError
+from catdog.mlflow_store import relocation
 from catdog.tracking import Tracker, names, open_store
 from catdog.tracking.run import Run
 
@@ -127,13 +129,13 @@ def test_an_experiment_with_a_place_of_its_own_keeps_it(
 def test_files_of_a_moved_project_are_found_in_what_a_run_was_started_with(
     project: Path, tmp_path: Path
 ) -> None:
-    from catdog.tracking import past_run
+    from catdog.cli import stored
 
     moved = tmp_path / "moved"
     project.rename(moved)
     tracker = opened(moved)
     (known,) = tracker.find({"n": "1"})
-    assert past_run.overrides(tracker.open(known.run_id)) == [
+    assert stored.of_run(tracker.open(known.run_id)) == [
         f"data.path='{moved}/photos'", f"backbone.weights='{tmp_path}/w.h5'", "seed=1",
     ]  # fmt: skip
 
@@ -149,6 +151,18 @@ def test_a_store_that_is_opened_to_read_is_followed_too(project: Path, tmp_path:
         run_id=known.run_id, artifact_path=names.OVERRIDES, tracking_uri=tracker.uri
     )
     assert "seed=1" in Path(local).read_text()
+
+
+def test_overrides_that_were_deleted_are_named_with_run_and_file(project: Path) -> None:
+    from catdog.cli import stored
+
+    run = opened(project).create("two", {names.KIND: "run"})
+    written(run, "[]")
+    gone = run.local_artifacts() / names.OVERRIDES
+    gone.unlink()
+    with pytest.raises(ConfigError, match="put it back") as refused:
+        stored.of_run(run)
+    assert run.run_id[:8] in str(refused.value) and str(gone) in str(refused.value)
 
 
 def test_it_may_move_many_times_and_back(project: Path, tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optuna_workers.storage import process_identity
 
 from catdog.tracking import owners
 
@@ -53,14 +55,15 @@ def test_an_owner_is_known_dead_once_its_process_is_gone() -> None:
 def test_a_process_has_one_name_as_long_as_it_lives() -> None:
     assert owners.this_process() == owners.this_process()
     host, pid, started = owners.this_process().split(" ")
-    assert (host, int(pid)) == (HOST, os.getpid())
-    assert float(started) > 1.7e9
+    assert (host, int(pid)) == (process_identity.host(), os.getpid())
+    assert started == process_identity.started(os.getpid())
     assert owners.this_process().startswith(owners.host_prefix())
     assert owners.living({owners.OWNER: owners.this_process()})
 
 
 def test_a_session_is_a_key_that_mlflow_takes_and_no_other_process_has() -> None:
-    assert owners.session_tag() == f"catdog.owner.{HOST}-{os.getpid()}"
+    assert owners.session_tag().startswith(f"catdog.owner.{HOST}-")
+    assert owners.session_tag().endswith(f"-{os.getpid()}")
     assert re.fullmatch(r"[\w./ :-]{1,250}", owners.session_tag())
 
 
@@ -78,8 +81,24 @@ NOBODY = f"{HOST} 99999999 1.00"
         (f"{HOST}2 99999999 1.00", True),
         (f"x{NOBODY}", True),
         (f"{HOST[:-1]} 99999999 1.00", True),
+        (f"{process_identity.host()} 99999999 1", False),
+        (f"{process_identity.host()} {os.getpid()} 1", False),
+        (f"{HOST}-9f3c1d2e4b5a-[4026531836 99999999 1", True),
+        (f"{HOST} {os.getpid()} {time.time() + 7200:.2f}", True),
     ],
-    ids=["pid used again", "pid 1 used again", "no such pid", "was gone", "host2", "xhost", "hos"],
+    ids=[
+        "pid used again",
+        "pid 1 used again",
+        "no such pid",
+        "was gone",
+        "host2",
+        "xhost",
+        "hos",
+        "no such pid here",
+        "pid used again here",
+        "another container",
+        "the clock moved since",
+    ],
 )
 def test_who_may_live(owner: str, lives: bool) -> None:
     assert bool(owners.living({owners.OWNER: owner})) == lives

@@ -14,7 +14,7 @@ from conftest import Lab, Run, environment, rows_of
 
 CLIENT = '''
 """Load a model where catdog does not exist, and write down what it answers."""
-import base64, io, json, sys, warnings
+import base64, io, json, os, struct, sys, warnings, zlib
 import importlib.abc
 
 class Blocked(importlib.abc.MetaPathFinder):
@@ -65,6 +65,37 @@ deep = (grey * 257).astype(np.uint16)
 png = io.BytesIO(); Image.fromarray(deep).save(png, "PNG")
 shown = np.repeat(grey[:, :, None], 3, 2).astype(np.uint8)
 good = encoded(photos[0])
+
+def plain(width, height):
+    file = io.BytesIO(); Image.new("RGB", (width, height)).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+def black(side):
+    """Return a PNG made row by row: a picture of Pillow's would take the memory itself."""
+    packer, row = zlib.compressobj(), bytes(1 + 3 * side)
+    packed = b"".join([*(packer.compress(row) for _ in range(side)), packer.flush()])
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    whole = b"\\x89PNG\\r\\n\\x1a\\n" + head + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    return base64.b64encode(whole).decode()
+
+def limited(name, most, given):
+    os.environ[name] = str(most)
+    try:
+        return refusal(given)
+    finally:
+        del os.environ[name]
+
+def peak_mib():
+    status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    return int(status["VmHWM"].split()[0]) / 1024
+
+model.predict(table(good))
+before = peak_mib()
+huge = [refusal(table(*[black(9400)] * many)) for many in (1, 8)]
+huge_mib = peak_mib() - before
 said = {
     "signature": [model.metadata.signature.inputs is None,
                   model.metadata.signature.outputs.input_names()],
@@ -89,7 +120,16 @@ said = {
         "other column": refusal(pd.DataFrame({"photo": [good]})),
         "two columns": refusal(pd.DataFrame({"image": [good], "name": ["x"]})),
         "empty table": refusal(table()),
+        "large photo": limited("CATDOG_PHOTO_PIXELS", 999, table(good, plain(40, 25))),
+        "large array": limited("CATDOG_PHOTO_PIXELS", 3499, noise),
+        "large request": limited("CATDOG_REQUEST_PIXELS", 7499, table(*[plain(50, 50)] * 3)),
+        "long request": limited("CATDOG_REQUEST_BYTES", 99, table("A" * 60, "A" * 60)),
+        "9,400 px": huge[0],
+        "eight of 9,400 px": huge[1],
     },
+    "within": [limited("CATDOG_PHOTO_PIXELS", 2500, table(plain(50, 50))),
+               limited("CATDOG_REQUEST_PIXELS", 7500, table(*[plain(50, 50)] * 3))],
+    "huge": huge_mib,
 }
 assert "catdog" not in sys.modules
 json.dump(said, open(out, "w"))
@@ -200,6 +240,12 @@ REFUSED = {
     "other column": "expected one column, image, got ['photo']",
     "two columns": "expected one column, image, got ['image', 'name']",
     "empty table": "got none",
+    "large photo": "pixels is beyond this server's 999 (CATDOG_PHOTO_PIXELS)",
+    "large array": "a photo of 3,500 pixels is beyond this server's 3,499 (CATDOG_PHOTO_PIXELS)",
+    "large request": "a request of 7,500 pixels is beyond this server's 7,499",
+    "long request": "a request with 120 characters of base64 is beyond this server's 99",
+    "9,400 px": "a photo of 88,360,000 pixels is beyond this server's 25,000,000",
+    "eight of 9,400 px": "a photo of 88,360,000 pixels is beyond this server's 25,000,000",
 }
 
 
@@ -210,6 +256,14 @@ def test_what_it_cannot_answer_is_refused_in_a_sentence(case: str, said) -> None
     assert message.startswith("MlflowException: ")
     assert "\n" not in message
     assert len(message) < 200
+
+
+def test_a_huge_photo_is_refused_before_it_is_decoded(said) -> None:
+    assert said["huge"] < 200, "its pixels alone are 265 MB"
+
+
+def test_a_request_within_its_budget_is_answered(said) -> None:
+    assert said["within"] == ["accepted", "accepted"]
 
 
 def test_there_is_no_pickle_and_one_copy_of_the_weights(first: Run, lab: Lab) -> None:

@@ -531,6 +531,7 @@ def stop_group(process: subprocess.Popen) -> None:
 
 
 @pytest.mark.tensorflow
+@pytest.mark.slow
 def test_a_run_on_a_server_keeps_everything_there(
     server: str, first: Run, lab: Lab, tmp_path: Path
 ) -> None:

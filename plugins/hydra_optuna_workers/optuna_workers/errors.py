@@ -6,6 +6,8 @@ from typing import Any
 
 from hydra.errors import CompactHydraException
 
+from optuna_workers.masking import without_password
+from optuna_workers.shown import shown
 from optuna_workers.workers.current_trial import Postponed
 
 
@@ -24,7 +26,9 @@ class SweepError(CompactHydraException):
     """
 
     def __init__(self, key: str, found: Any, reason: str, fix: str) -> None:
-        super().__init__(f"{key}={found}: {reason}; try {fix}")
+        # each by itself: where a password ends is not clear in a line with two addresses
+        value, why, how = (shown(without_password(str(part))) for part in (found, reason, fix))
+        super().__init__(f"{key}={value}: {why}; try {how}")
 
 
 def wrong_key(key: str, found: Any, reason: str, fix: str) -> SweepError:

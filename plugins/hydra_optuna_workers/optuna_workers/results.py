@@ -9,6 +9,8 @@ from typing import Any
 import optuna
 from omegaconf import DictConfig, OmegaConf
 
+from optuna_workers.masking import without_passwords
+
 
 def write(path: Path, study: optuna.Study) -> None:
     """Write the best trial, or the Pareto front; nothing before a trial has completed.
@@ -32,7 +34,8 @@ def save_whole(config: DictConfig, path: Path) -> None:
     """Write a YAML file so that a reader sees all of it or what was there before."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    OmegaConf.save(config, part)
+    held = without_passwords(OmegaConf.to_container(config, resolve=False))
+    OmegaConf.save(OmegaConf.create(held), part)
     part.replace(path)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import json
 import logging
+import time
 import uuid
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,10 +29,18 @@ from optuna_workers.storage.location import Location
 from optuna_workers.storage.notes import N_TRIALS
 from optuna_workers.storage.retry import patiently
 from optuna_workers.storage.slots import SLOTS, Claims, read_facts
+from optuna_workers.workers import signals
+from optuna_workers.workers.current_trial import Postponed
 from optuna_workers.workers.job import Work
 from optuna_workers.workers.launch import Launched
 
 log = logging.getLogger(__name__)
+
+UNRELEASED = ".unreleased-"
+"""Prefix of files in the study's folder: of commands that ended while the database was away."""
+
+MAX_IDLE = 10
+"""How often workers may end without any slot having come nearer to its end."""
 
 
 @dataclass
@@ -84,7 +93,14 @@ def _sweep(
     results.save_whole(config, where.directory / "multirun.yaml")
     plan = _plan(asked, where, claims, config.hydra.sweeper, example)
     callbacks = Callbacks.build(config.hydra.sweeper.callbacks)
-    return _run(plan, claims, callbacks, Work(context, config, task), before)
+    try:
+        with signals.handled():
+            return _run(plan, claims, callbacks, Work(context, config, task), before)
+    except StorageAway:
+        _note_for_later(plan)
+        raise
+    except Postponed as error:  # of a callback: what it needs was away for too long
+        raise _postponed(str(error), plan) from None
 
 
 def _plan(
@@ -119,16 +135,18 @@ def _run(
     launched = Launched(plan, work)
     claims.keep(N_TRIALS, plan.n_trials)
     with claims.session(plan.session), contextlib.closing(launched):
+        _give_back_for_earlier(plan, claims)
         launched.start_early(plan, claims.ended())
         study = describe(plan, claims)
-        shared = claims.once("study_start", lambda: callbacks.study_start(study))
+        with signals.deferred():  # what callbacks open, somebody must know, to close it
+            shared = claims.once("study_start", lambda: callbacks.study_start(study))
         plan = replace(plan, shared=shared, enqueue=_first_points(plan, shared))
         study = describe(plan, claims)
-        callbacks.session_start(study)
         session = Session(plan, claims, study, callbacks, launched)
-        if before:
-            _log_resumed(session)
         try:
+            callbacks.session_start(study)
+            if before:
+                _log_resumed(session)
             return _work_off(session)
         finally:
             _finish(session)
@@ -153,7 +171,8 @@ def _work_off(session: Session) -> list[list[Any]]:
     """Start workers until every slot has ended, here or elsewhere."""
     plan, claims, launched = session.plan, session.claims, session.launched
     packed: list[bytes] = []
-    with stopping.terminable(), Watch(plan, claims) as watch:
+    idle, known = 0, _progress(claims)
+    with Watch(plan, claims) as watch:
         while True:
             try:
                 packed += launched.run(plan, claims, session.study, session.callbacks)
@@ -166,16 +185,52 @@ def _work_off(session: Session) -> list[list[Any]]:
                 break
             if not watch.wait_for_others():
                 break
+            before, known = known, _progress(claims)
+            idle = idle + 1 if known == before else 0
+            _check_progress(idle, plan)
     if launched.mismatch:
         raise CompactHydraException(
             f"hydra.sweeper.direction={list(plan.directions)}: {launched.mismatch}; "
             "return one value per direction"
         )
     if launched.away:
-        raise SweepPostponed(f"{launched.away}; the same command goes on with {plan.name}")
+        raise _postponed(launched.away, plan)
     _report_stop(session)
     jobs = [cloudpickle.loads(job) for job in packed]
     return [sorted(jobs, key=lambda job: job.hydra_cfg.hydra.job.num)]
+
+
+def _note_for_later(plan: Plan) -> None:
+    """Note beside the trials that this command's slots are free: its database is away."""
+    with contextlib.suppress(OSError):  # the folder may be gone with it
+        (plan.directory / f"{UNRELEASED}{plan.session}").touch()
+
+
+def _give_back_for_earlier(plan: Plan, claims: Claims) -> None:
+    """Give back, at no cost of an attempt, what earlier commands could not."""
+    for note in plan.directory.glob(f"{UNRELEASED}*"):
+        claims.release_all(note.name.removeprefix(UNRELEASED))
+        note.unlink(missing_ok=True)
+
+
+def _postponed(reason: str, plan: Plan) -> SweepPostponed:
+    return SweepPostponed(f"{reason}; the same command goes on with {plan.name}")
+
+
+def _progress(claims: Claims) -> list[tuple[Any, ...]]:
+    """Return what changes when a slot comes nearer to its end."""
+    return [(row.slot, row.state, row.attempt, row.trial) for row in claims.rows()]
+
+
+def _check_progress(idle: int, plan: Plan) -> None:
+    """End a sweep whose workers find no trial to run although slots are left; wait in between."""
+    if idle >= MAX_IDLE:
+        raise CompactHydraException(
+            f"{plan.name}: workers were started {idle} times and ran no trial, although slots are "
+            "left; the same command goes on. python -m optuna_workers shows who holds them"
+        )
+    if idle:
+        time.sleep(0.5)
 
 
 def _report_stop(session: Session) -> None:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
-from collections.abc import Iterator
-
 from optuna_workers.plan import Plan
 from optuna_workers.storage.slots import ENDED, SLOTS, Claims, read_facts
 
@@ -34,23 +29,6 @@ def reason(claims: Claims, plan: Plan) -> str:
 def has_too_many(failed: int, plan: Plan) -> bool:
     """Return whether a sweep may not go on after so many failures."""
     return failed > plan.sweeper.max_failure_rate * plan.n_trials
-
-
-@contextlib.contextmanager
-def terminable() -> Iterator[None]:
-    """Take SIGTERM, which a machine sends before it is taken away, as Ctrl-C: trials are released.
-
-    An application that has its own handler of SIGTERM keeps it.
-    """
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _is_stale(claims: Claims, plan: Plan) -> bool:

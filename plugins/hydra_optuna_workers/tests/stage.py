@@ -49,13 +49,17 @@ class Stage:
     url: str = ""
 
     def start(
-        self, *words: str, host: str = "", app: str | Path = "stub.py"
+        self, *words: str, host: str = "", app: str | Path = "stub.py", **more: str
     ) -> subprocess.Popen[str]:
-        """Start a sweep as one machine would; ``host`` makes it another machine."""
+        """Start a sweep as one machine would; ``host`` makes it another machine.
+
+        It has a session and process group of its own; ``more`` are environment variables.
+        """
         return subprocess.Popen(
             [sys.executable, str(APP / app), *self._words(*words)],
             cwd=self.folder,
-            env={**self._env, "STUB_HOST": host},
+            env={**self._env, "STUB_HOST": host, **more},
+            start_new_session=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

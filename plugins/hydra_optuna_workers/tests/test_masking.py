@@ -36,6 +36,13 @@ SHOWN = {
     "tracking.uri=https://me:secret@host/ x=1": "tracking.uri=https://me:***@host/ x=1",
     "https://me:a@host/ postgresql://me:b@db/x": "https://me:***@host/ postgresql://me:***@db/x",
     "//me:secret@host": "//me:***@host",
+    # what is masked stays, beside another address
+    "https://me:***@host/, postgresql://user@host/x": (
+        "https://me:***@host/, postgresql://user@host/x"
+    ),
+    "postgresql://me:***@h/x; postgresql://me:b@h/x": (
+        "postgresql://me:***@h/x; postgresql://me:***@h/x"
+    ),
 }
 SAME = [
     "postgresql://me@host/db", "postgresql://h:5432/x", "sqlite:////a/study.db",

@@ -229,6 +229,33 @@ def test_a_study_that_disappears_is_one_message(stage: Stage, what: str) -> None
 
 
 @pytest.mark.slow
+def test_a_database_server_that_stays_away_is_one_message_and_costs_nothing(
+    postgres_server: Server, postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(tmp_path, postgres)
+    words = (*SWEEP, "hydra.sweeper.n_trials=8", "hydra.sweeper.max_retries=0")
+    monkeypatch.setenv("OUTAGE_SECONDS", "3")
+    for _ in range(2):
+        before = len(stage.lines("start"))
+        sweep = stage.start(*words, "sleep=1")
+        assert eventually(lambda before=before: len(stage.lines("start")) >= before + 3)
+        postgres_server.stop()
+        said = ended(sweep)
+        postgres_server.start()
+        told = said.out + said.err
+        assert said.status == 1 and "Traceback" not in told, told
+        (line,) = [one for one in said.err.splitlines() if "the study's database" in one]
+        assert "has not answered for" in line and "the same command goes on later" in line
+        assert eventually(lambda: not stage.processes())
+    stage.run(*words, "sleep=0")
+    slots = [t.user_attrs for t in stage.trials() if t.state == TrialState.COMPLETE]
+    assert sorted(known["slot"] for known in slots) == list(range(8))
+    assert {known["attempt"] for known in slots} == {0}
+    assert all(t.state.is_finished() for t in stage.trials())
+    assert not list((stage.folder / "sweeps/s").glob(".unreleased-*"))
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(120 + REPEATS * (SECONDS + 30))
 def test_a_database_server_that_is_away_costs_no_trial(
     postgres_server: Server, postgres: str, tmp_path: Path

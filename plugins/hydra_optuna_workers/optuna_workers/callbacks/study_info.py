@@ -8,6 +8,7 @@ from typing import Any
 import optuna
 
 from optuna_workers.callbacks.info import StudyInfo, TrialInfo
+from optuna_workers.masking import without_password, without_passwords
 from optuna_workers.plan import Plan
 from optuna_workers.space.difference import shown
 from optuna_workers.storage import studies
@@ -68,10 +69,10 @@ def facts_of(trial: TrialInfo) -> dict[str, Any]:
     """Return what a slot's row keeps of a trial, as JSON values."""
     return {
         "params": dict(trial.params),
-        "overrides": list(trial.overrides),
+        "overrides": without_passwords(trial.overrides),
         "directory": str(trial.directory),
         "values": trial.values,
-        "error": trial.error[-LONGEST_ERROR:],
+        "error": without_password(trial.error)[-LONGEST_ERROR:],
         "seconds": trial.seconds,
         "duplicate_of": trial.duplicate_of,
     }

@@ -95,10 +95,10 @@ class Watch:
             ended = sum(counts.get(state, 0) for state in ENDED)
             if ended >= self._plan.n_trials or stopping.reason(self._claims, self._plan):
                 return False
-            held = [
-                row for row in self._claims.rows(SLOTS.c.state == RUNNING)
-                if not self._claims.is_abandoned(row.owner, row.lease)
-            ]  # fmt: skip
-            if not held or counts.get(WAITING) or len(held) < counts.get(RUNNING, 0):
+            running = self._claims.rows(SLOTS.c.state == RUNNING)
+            over = [row for row in running if self._claims.is_abandoned(row.owner, row.lease)]
+            for row in over:
+                self._claims.expire(row)
+            if over or not running or counts.get(WAITING):
                 return True
             time.sleep(EVERY)

@@ -17,7 +17,13 @@ CLOCKS = {
     "postgresql": "SELECT extract(epoch FROM clock_timestamp())",
     "mysql": "SELECT unix_timestamp(now(3))",
 }
-"""Machines compare leases by the database's clock; SQLite has the only machine's."""
+"""Machines compare leases by the database's clock; SQLite has none, see ``is_abandoned``."""
+
+LONGEST = 10
+"""How many of our leases we watch at most for one that lies further ahead, by our clock."""
+
+_seen: dict[tuple[str, float], float] = {}
+"""When this process first saw an owner's lease, by a clock that does not jump."""
 
 
 class Leases:
@@ -35,19 +41,33 @@ class Leases:
     ) -> None:
         self._engine, self._study, self._seconds = engine, study, lease_seconds
         self.owner = process_identity.me(worker)
-        self._drift = self._clock() - time.time()
+        self._offset = self._clock() - process_identity.steady()
 
     def now(self) -> float:
-        """Return the database's time in seconds since 1970."""
-        return time.time() + self._drift
+        """Return the database's time in seconds since 1970; it goes on evenly from the start."""
+        return process_identity.steady() + self._offset
 
     def is_abandoned(self, owner: str, lease: float) -> bool:
-        """Return whether an owner is dead, or has been silent for longer than its lease."""
+        """Return whether an owner is dead, or has been silent for longer than its lease.
+
+        With SQLite in a shared folder there are only the machines' own clocks, and one may have
+        jumped. So there a lease is over when it was not renewed while we watched.
+        """
         dead = process_identity.is_dead(owner)
         if dead is not None:
             return dead
         # while the database was away nobody could renew: each gets the time to do so
-        return lease < self.now() and not DATABASE.was_away(self._seconds)
+        return self._is_over(owner, lease) and not DATABASE.was_away(self._seconds)
+
+    def _is_over(self, owner: str, lease: float) -> bool:
+        if lease <= 0 or self._engine.dialect.name in CLOCKS:
+            return lease < self.now()
+        now = process_identity.steady()
+        if len(_seen) > 10_000:  # a few weeks of renewals
+            _seen.clear()
+        watched = now - _seen.setdefault((owner, lease), now)
+        left = min(lease - (self.now() - watched), LONGEST * self._seconds)
+        return watched > max(left, self._seconds)
 
     @patiently
     def _clock(self) -> float:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
+from optuna_workers.masking import without_password
 from optuna_workers.workers.current_trial import current_trial
 
 log = logging.getLogger(__name__)
@@ -112,8 +113,9 @@ class Patience:
             away, due = now - self._since, longest_wait()
             if fault.passing and away >= min(SAID_AFTER, due) and not self._said:
                 self._said = True
+                reason = without_password(fault.reason)
                 say(
-                    f"{self.name} does not answer ({fault.reason}); waiting for it, at most "
+                    f"{self.name} does not answer ({reason}); waiting for it, at most "
                     f"{due:.0f} s ({VARIABLE})"
                 )
             return away
@@ -133,7 +135,8 @@ class Patience:
         told = "cannot be used any more"
         if fault.passing:
             told = f"has not answered for {waited:.0f} s"
-        message = f"{self.name} {told} ({fault.reason}); nothing of it is counted as failed"
+        reason = without_password(fault.reason)
+        message = f"{self.name} {told} ({reason}); nothing of it is counted as failed"
         raise self._error(message, waited if fault.passing else float("inf")) from None
 
     def _sleep(self, seconds: float) -> None:

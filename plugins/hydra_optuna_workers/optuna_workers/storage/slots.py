@@ -96,6 +96,11 @@ class Claims(Notes):
                 same = (SLOTS.c.slot == row.slot, SLOTS.c.owner == row.owner)
                 self._change(*same, SLOTS.c.state == RUNNING, state=WAITING)
 
+    def expire(self, row: Any) -> None:
+        """Let every process know at once that a lease is over, which this one has watched."""
+        same = (SLOTS.c.slot == row.slot, SLOTS.c.owner == row.owner, SLOTS.c.lease == row.lease)
+        self._change(*same, SLOTS.c.state == RUNNING, lease=0.0)
+
     @patiently
     def counts(self) -> dict[str, int]:
         """Return the number of slots by state."""

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from optuna.storages import RDBStorage
 
 from optuna_workers.errors import SweepError
-from optuna_workers.masking import without_password
+from optuna_workers.masking import remember_address, without_password
 from optuna_workers.space import Space
 from optuna_workers.space.difference import difference
 from optuna_workers.storage import location
@@ -47,14 +47,15 @@ def open_storage(url: str, *, patient: bool = False) -> RDBStorage:
         StorageAway: it was away for too long, although it was there before.
     """
     judge = fault_of if patient else _lock_of
+    remember_address(url)
     try:
         parsed = sa.make_url(url)
         with _one_at_a_time(url):
             DATABASE.name = f"the study's database {without_password(url)}"
             return DATABASE.outlast(lambda: _opened(url, parsed.get_backend_name()), judge)
     except (sa.exc.SQLAlchemyError, ImportError, OSError) as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        shown = without_password(url)
+        told = str(getattr(error, "orig", None) or error).splitlines()[0]
+        shown, reason = without_password(url), without_password(told, of=url)
         raise SweepError(
             "hydra.sweeper.storage", shown, f"this storage cannot be used: {reason}", DATABASES
         ) from None
@@ -154,7 +155,10 @@ def _compare_fixed(study: optuna.Study, now: list[str]) -> None:
 
     It is no error: on another machine the same photos may lie at another place.
     """
+    now = list(map(without_password, now))
     before = study.user_attrs.get(FIXED)
+    if before is not None:  # earlier versions kept passwords
+        before = list(map(without_password, before))
     if before is None:
         study.set_user_attr(FIXED, now)
     elif before != now:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from optuna_workers.callbacks import Callbacks, StudyInfo, TrialInfo
 from optuna_workers.callbacks.study_info import LONGEST_ERROR, facts_of
+from optuna_workers.masking import without_passwords
 from optuna_workers.plan import Plan, key_of
 from optuna_workers.sampling.trials import Begun, Book
 from optuna_workers.stopping import Mismatch
@@ -161,7 +162,10 @@ class Attempt:
             raise Mismatch(reply.error)
 
     def _annotate(self, begun: Begun, reply: Reply, twin: Any) -> None:
-        known: dict[str, Any] = {"overrides": begun.overrides, "directory": reply.directory}
+        known: dict[str, Any] = {
+            "overrides": without_passwords(begun.overrides),
+            "directory": reply.directory,
+        }
         if reply.error:
             known["error"] = reply.error[-LONGEST_ERROR:]
         if twin:
@@ -171,7 +175,9 @@ class Attempt:
     def _lose(self, begun: Begun, trial: TrialInfo, reason: str) -> None:
         """End a trial that was lost; its slot goes on."""
         log.warning("trial %d: %s", begun.number, reason)
-        self._book.annotate(begun.number, {"overrides": begun.overrides, "error": reason})
+        self._book.annotate(
+            begun.number, {"overrides": without_passwords(begun.overrides), "error": reason}
+        )
         if self._book.end_lost(begun.number, reason):
             ended = replace(trial, state="FAIL", error=reason)
             self._shared.callbacks.trial_end(self._shared.study, ended)

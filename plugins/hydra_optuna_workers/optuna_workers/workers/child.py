@@ -10,7 +10,9 @@ import signal
 import sys
 import threading
 from multiprocessing.connection import Connection
-from typing import Any, NoReturn
+from typing import Any
+
+import signals  # beside this program
 
 GRACE = 15.0
 
@@ -18,8 +20,9 @@ GRACE = 15.0
 def main() -> None:
     """Serve trials until the pipe closes."""
     connection, lifeline = Connection(int(sys.argv[1])), int(sys.argv[2])
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    signals.handle()
+    # one module by its right name: what trials defer, the handler must know of
+    sys.modules["optuna_workers.workers.signals"] = sys.modules.pop("signals")
     threading.Thread(target=_die_with_parent, args=(lifeline,), daemon=True).start()
     try:
         _prepare(connection.recv())
@@ -38,10 +41,6 @@ def _prepare(data: dict[str, Any]) -> None:
     from multiprocessing import spawn
 
     spawn.prepare(data)
-
-
-def _interrupt(number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _die_with_parent(lifeline: int) -> None:

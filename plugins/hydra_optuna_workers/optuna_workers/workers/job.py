@@ -20,8 +20,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from optuna_workers import checks
+from optuna_workers.masking import without_password
 from optuna_workers.storage import disks
-from optuna_workers.workers import current_trial, output
+from optuna_workers.workers import current_trial, hydra_folder, output
 from optuna_workers.workers.current_trial import Postponed, SweepTrial
 from optuna_workers.workers.process import Reply, Request
 
@@ -70,6 +71,7 @@ def preload(config: DictConfig) -> None:
 def run(work: Work, request: Request, ask: current_trial.Ask) -> Reply:
     """Compose a trial's configuration and run the task on it."""
     outcome: dict[str, Any] = {}
+    hydra_folder.mask_saved()
     begun = time.monotonic()
     try:
         config = work.context.config_loader.load_sweep_config(work.config, request.overrides)
@@ -92,7 +94,7 @@ def run(work: Work, request: Request, ask: current_trial.Ask) -> Reply:
             if "state" not in outcome:
                 outcome.update(_judged(job, request.directions))
             if error := outcome.get("error"):
-                print(error.rstrip(), file=sys.stderr)
+                print(without_password(error.rstrip()), file=sys.stderr)
     except KeyboardInterrupt:
         return Reply("INTERRUPTED", directory=str(outcome.get("directory", "")))
     except Exception as error:  # a configuration that does not compose, a folder not made
@@ -103,7 +105,7 @@ def run(work: Work, request: Request, ask: current_trial.Ask) -> Reply:
     return Reply(
         outcome["state"],
         outcome.get("values"),
-        error=outcome.get("error", ""),
+        error=without_password(outcome.get("error", "")),
         directory=str(outcome.get("directory", "")),
         seconds=time.monotonic() - begun,
         waited=outcome.get("waited", 0.0),
