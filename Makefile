@@ -55,6 +55,7 @@ docs: $(SPHINX)
 
 kill-test: $(INSTALLED)
 	KILL_REPEATS=30 $(BIN)/python -m pytest -s $(KILLS) -k "random_moments or clock or goes_on"
+	KILL_REPEATS=30 $(BIN)/python -m pytest -s tests/experiment/test_ends.py -k goes_on
 
 $(PEERS): benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv .venv-peers

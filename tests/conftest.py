@@ -220,7 +220,7 @@ class Lab:
         return self.command("train", *words, **env)
 
     def command(self, module: str, *words: object, **env: str) -> subprocess.Popen[str]:
-        """Start ``python -m catdog.<module>`` with some words."""
+        """Start ``python -m catdog.<module>`` with some words, in a process group of its own."""
         command = [sys.executable, "-m", f"catdog.{module}", *map(str, words)]
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
@@ -231,6 +231,7 @@ class Lab:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     def found(self, name: str, job: str = "") -> Run:

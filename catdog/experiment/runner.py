@@ -98,23 +98,26 @@ def _tracked(
     tracker: Tracker, name: str, tags: Mapping[str, str], watcher: Watcher
 ) -> Iterator[Run]:
     """Yield a new MLflow run, and end it whatever happens."""
-    run = None
+    run, pruned, finished = None, None, False
     try:
         with interrupts.deferred():  # a run that is created is known here, and ended
             run = tracker.start(name, tags)
         watcher.on_start(run.run_id, tracker.shown_uri)
-        yield run
+        try:
+            yield run
+        except Pruned as error:
+            pruned = error
         with interrupts.deferred():
             run.end("FINISHED")
-            run.tags(watcher.end_tags("COMPLETE"))
-    except Pruned:
-        if run is not None:
-            run.end("FINISHED")
-            run.tags(watcher.end_tags("PRUNED"))
-        raise
+            finished = True
+            run.tags(watcher.end_tags("PRUNED" if pruned else "COMPLETE"))
     except BaseException as error:
         if run is not None:
-            run.fail(error)
-            with contextlib.suppress(StoreAway):
-                run.tags(watcher.end_tags("FAIL"))
+            with interrupts.deferred():
+                if not finished:  # Ctrl-C in the last moment takes nothing back
+                    run.fail(error)
+                with contextlib.suppress(StoreAway):
+                    run.tags(watcher.end_tags("FAIL"))  # of a trial: its sweep does not have it
         raise
+    if pruned:
+        raise pruned

@@ -198,7 +198,7 @@ class Run:
         return f"run {self.run_id[:8]} has logged {path}, but {place} is not there any more"
 
     def model_id(self) -> str:
-        """Return MLflow's id of the model that was logged from this run, or nothing."""
+        """Return MLflow's id of the model that was logged from this run, or an empty text."""
         outputs = self.client.get_run(self.run_id).outputs
         models = [one.model_id for one in outputs.model_outputs] if outputs else []
         return next(filter(self._is_there, models), "")

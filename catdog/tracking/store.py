@@ -156,16 +156,18 @@ class Tracker:
     @contextlib.contextmanager
     def recorded(self, name: str, tags: Mapping[str, str]) -> Iterator[Run]:
         """Start a run, yield it, and end it: FINISHED, or FAILED or KILLED by an exception."""
-        run = None
+        run, finished = None, False
         try:
             with interrupts.deferred():  # a run that is created is known here, and ended
                 run = self.start(name, tags)
             yield run
             with interrupts.deferred():
                 run.end("FINISHED")
+                finished = True
         except BaseException as error:
-            if run is not None:
-                run.fail(error)
+            if run is not None and not finished:  # Ctrl-C in the last moment takes nothing back
+                with interrupts.deferred():
+                    run.fail(error)
             raise
 
     def create(self, name: str, tags: Mapping[str, str]) -> Run:

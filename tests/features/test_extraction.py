@@ -218,7 +218,7 @@ def test_a_full_disk_is_foreseen(tmp_path, photos):
     inputs = keras.Input((16, 16, 3))
     x = keras.layers.RepeatVector(10**12)(keras.layers.GlobalAveragePooling2D()(inputs))
     extractor = replace(tiny(), prefix=keras.Model(inputs, x))
-    with pytest.raises(ConfigError, match=r"^features\.dir=.*72000\.0 GB .* left there"):
+    with pytest.raises(ConfigError, match=r"^features\.dir=.*72\.0 TB .* left there"):
         ensure(tmp_path, extractor, photos)
 
 

@@ -137,24 +137,30 @@ def _run(
     with claims.session(plan.session), contextlib.closing(launched):
         _give_back_for_earlier(plan, claims)
         launched.start_early(plan, claims.ended())
-        study = describe(plan, claims)
-        with signals.deferred():  # what callbacks open, somebody must know, to close it
-            shared = claims.once("study_start", lambda: callbacks.study_start(study))
-        plan = replace(plan, shared=shared, enqueue=_first_points(plan, shared))
-        study = describe(plan, claims)
-        session = Session(plan, claims, study, callbacks, launched)
+        session = None
         try:
-            callbacks.session_start(study)
+            with signals.deferred():  # what callbacks open, somebody must know, to close it
+                session = _opened(plan, claims, callbacks, launched)
+            session.plan = replace(session.plan, enqueue=_first_points(session.plan))
+            callbacks.session_start(session.study)
             if before:
                 _log_resumed(session)
             return _work_off(session)
         finally:
-            _finish(session)
+            if session is not None:
+                _finish(session)
 
 
-def _first_points(plan: Plan, shared: dict[str, str]) -> tuple[Any, ...]:
+def _opened(plan: Plan, claims: Claims, callbacks: Callbacks, launched: Launched) -> Session:
+    study = describe(plan, claims)
+    shared = claims.once("study_start", lambda: callbacks.study_start(study))
+    plan = replace(plan, shared=shared)
+    return Session(plan, claims, describe(plan, claims), callbacks, launched)
+
+
+def _first_points(plan: Plan) -> tuple[Any, ...]:
     """Return the points that callbacks and configuration want first, each once."""
-    first = [plan.space.check(point) for point in json.loads(shared.get("enqueue", "[]"))]
+    first = [plan.space.check(point) for point in json.loads(plan.shared.get("enqueue", "[]"))]
     return tuple({key_of(point): point for point in (*first, *plan.enqueue)}.values())
 
 

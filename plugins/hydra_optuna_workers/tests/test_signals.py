@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
+from optuna_workers.session import MAX_IDLE
 
 from tests.processes import ended, eventually
 from tests.stage import Stage, check_whole
@@ -110,3 +112,37 @@ STEP = (
 def test_a_step_is_finished_and_tidying_up_is_not_disturbed() -> None:
     command = [sys.executable, "-c", STEP]
     assert subprocess.run(command, capture_output=True, text=True).stdout == "whole\ntidy\n"
+
+
+def test_workers_that_find_nothing_to_do_are_not_started_for_ever(tmp_path: Path) -> None:
+    """Somebody's hand in the database: workers take their command for dead, and end at once."""
+    stage = Stage(tmp_path)
+    command = stage.start(*SWEEP)
+    try:
+        assert eventually(lambda: len(stage.lines("start")) >= 1)
+        with contextlib.closing(sqlite3.connect(tmp_path / "sweeps/s/study.db")) as database:
+            database.execute("DELETE FROM hydra_notes WHERE key LIKE 'session/%'")
+            database.commit()
+        said = ended(command, timeout=60)
+        assert said.status == 1, said
+        assert f"workers were started {MAX_IDLE} times and ran no trial" in said.err, said
+        assert "the same command goes on" in said.err and "Traceback" not in said.err, said
+        again = ended(stage.start(*SWEEP))
+        assert again.status == 0, again.err
+        check_whole(stage, N_TRIALS)
+    finally:
+        stage.clear()
+
+
+def test_what_callbacks_open_while_the_signal_comes_is_closed(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    slow = "+hydra.sweeper.callbacks.heard={_target_: heard.Heard, slow: 1.0}"
+    command = stage.start(*SWEEP, slow)
+    try:
+        assert eventually(lambda: (tmp_path / "heard.jsonl").exists())
+        os.killpg(command.pid, signal.SIGTERM)
+        said = ended(command, timeout=60)
+        assert said.status != 0, said
+        assert [line["hook"] for line in stage.heard()] == ["study_start", "study_end"]
+    finally:
+        stage.clear()

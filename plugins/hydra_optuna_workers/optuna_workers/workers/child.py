@@ -12,13 +12,13 @@ import threading
 from multiprocessing.connection import Connection
 from typing import Any
 
-import signals  # beside this program
-
 GRACE = 15.0
 
 
 def main() -> None:
     """Serve trials until the pipe closes."""
+    import signals  # beside this program, whose folder is on the path
+
     connection, lifeline = Connection(int(sys.argv[1])), int(sys.argv[2])
     signals.handle()
     # one module by its right name: what trials defer, the handler must know of

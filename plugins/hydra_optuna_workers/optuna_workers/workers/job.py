@@ -86,7 +86,7 @@ def run(work: Work, request: Request, ask: current_trial.Ask) -> Reply:
         with output.to_file(request.output, directory), _current(trial):
             job = run_job(
                 hydra_context=work.context,
-                task_function=_caught(work.task, outcome),
+                task_function=_caught(work, outcome),
                 config=config,
                 job_dir_key="hydra.sweep.dir",
                 job_subdir_key="hydra.sweep.subdir",
@@ -99,7 +99,7 @@ def run(work: Work, request: Request, ask: current_trial.Ask) -> Reply:
         return Reply("INTERRUPTED", directory=str(outcome.get("directory", "")))
     except Exception as error:  # a configuration that does not compose, a folder not made
         job = None
-        outcome.update(_ended_by(error, outcome))
+        outcome.update(_ended_by(error, work))
     finally:
         output.close_logs(work.config)
     return Reply(
@@ -113,12 +113,12 @@ def run(work: Work, request: Request, ask: current_trial.Ask) -> Reply:
     )
 
 
-def _caught(task: TaskFunction, outcome: dict[str, Any]) -> TaskFunction:
+def _caught(work: Work, outcome: dict[str, Any]) -> TaskFunction:
     """Wrap a task: Hydra takes a pruned trial for a failure, and lets ``sys.exit`` through."""
 
     def call(config: DictConfig) -> Any:
         try:
-            return task(config)
+            return work.task(config)
         except KeyboardInterrupt:
             raise
         except Postponed as error:
@@ -131,16 +131,16 @@ def _caught(task: TaskFunction, outcome: dict[str, Any]) -> TaskFunction:
             if any(kind.__name__ == "TrialPruned" for kind in type(error).__mro__):
                 outcome["state"] = "PRUNED"
                 return None
-            outcome.update(_ended_by(error, outcome))
+            outcome.update(_ended_by(error, work))
             raise
 
     return call
 
 
-def _ended_by(error: BaseException, outcome: dict[str, Any]) -> dict[str, Any]:
+def _ended_by(error: BaseException, work: Work) -> dict[str, Any]:
     """Return how a trial ends by an error: a full disk would take all others' slots as well."""
     if disks.is_everyones(error):
-        places = {"hydra.sweep.dir": outcome.get("directory"), "TMPDIR": disks.temporary()}
+        places = {"hydra.sweep.dir": work.config.hydra.sweep.dir, "TMPDIR": disks.temporary()}
         told = disks.trouble(error, places)
         return {"state": "POSTPONED", "error": told, "waited": float("inf")}
     return {"state": "FAIL", "error": traceback.format_exc()}
