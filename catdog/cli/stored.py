@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 
 from catdog.cli.overrides import key_of
 from catdog.core import paths, plain_yaml
-from catdog.errors import ConfigError, DataError, listed, shown
+from catdog.errors import DataError, listed, shown
 from catdog.settings import parse
 from catdog.settings.groups import group_types
 from catdog.tracking import names, past_run
@@ -47,8 +47,7 @@ def of_run(run: Run, besides: Collection[str] = ()) -> list[str]:
     try:
         text = run.text(names.OVERRIDES, most=plain_yaml.MOST_BYTES)
     except FileNotFoundError:
-        found = f"the run has no {names.OVERRIDES}, so it is none that catdog has trained"
-        raise ConfigError("RUN", run.run_id, found) from None
+        raise past_run.missing(run, names.OVERRIDES) from None
     place = f"{names.OVERRIDES} of run {run.run_id}"
     checked = overrides(content(text, place), place, run.uri, besides)
     return past_run.at_present(checked, run.uri)

@@ -128,8 +128,18 @@ def _text(run: Run, path: str) -> str:
     try:
         return run.text(path)
     except FileNotFoundError:
-        known = StoredRun.of(run.client.get_run(run.run_id))
-        if known.status == "FINISHED" and known.tags.get(names.KIND) in TRAINED:
-            raise ConfigError("RUN", run.run_id, f"{run.lacks(path)}; put it back") from None
-        found = f"the run has no {path}, so it is none that catdog has trained to the end"
-        raise ConfigError("RUN", run.run_id, found) from None
+        raise missing(run, path) from None
+
+
+def missing(run: Run, path: str) -> ConfigError:
+    """Return the error for an artifact that a run does not have, or does not have any more.
+
+    Args:
+        run: The run.
+        path: The artifact.
+    """
+    known = StoredRun.of(run.client.get_run(run.run_id))
+    if known.status == "FINISHED" and known.tags.get(names.KIND) in TRAINED:
+        return ConfigError("RUN", run.run_id, f"{run.lacks(path)}; put it back")
+    found = f"the run has no {path}, so it is none that catdog has trained to the end"
+    return ConfigError("RUN", run.run_id, found)

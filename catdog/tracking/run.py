@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import shutil
 import tempfile
 import time
 import traceback
@@ -150,20 +151,22 @@ class Run:
 
     def _sizes(self, path: str) -> dict[str, int | None]:
         """Return the size in bytes, where known, of each artifact in the folder of one."""
+        if (artifacts := self.local_artifacts()) is not None and (artifacts / path).is_file():
+            return {path: (artifacts / path).stat().st_size}
         folder, _, _ = path.rpartition("/")
         listed = self.client.list_artifacts(self.run_id, folder)
         return {file.path: file.file_size for file in listed}
 
     def download(self, path: str, folder: Path) -> Path:
-        """Return the file of an artifact, downloaded into a folder if it is not on this disk.
+        """Download an artifact into a folder and return its file.
 
         Raises:
             FileNotFoundError: the run has no such artifact.
         """
         if not self.has(path):
             raise FileNotFoundError(f"{path} of run {self.run_id}")
-        if (artifacts := self.local_artifacts()) is not None:
-            return artifacts / path
+        if (artifacts := self.local_artifacts()) is not None:  # the store may be a read-only one
+            return _copied(artifacts / path, folder / path)
         return Path(self.client.download_artifacts(self.run_id, path, str(folder)))
 
     def text(self, path: str, *, most: int = MOST_BYTES) -> str:
@@ -232,6 +235,13 @@ class Run:
             with contextlib.suppress(OSError), self.folder("error") as place:
                 (place / "traceback.txt").write_text(paths.without_password(text))
             self.end("KILLED" if isinstance(error, ENDED) else "FAILED")
+
+
+def _copied(source: Path, target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        return Path(shutil.copytree(source, target, dirs_exist_ok=True))
+    return Path(shutil.copy2(source, target))
 
 
 def _as_text(value: Any) -> str:

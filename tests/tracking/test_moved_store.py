@@ -10,6 +10,7 @@ import mlflow
 import pytest
 
 from catdog.core import paths
+from catdog.errors import ConfigError
 from catdog.mlflow_store import relocation
 from catdog.tracking import Tracker, names, open_store
 from catdog.tracking.run import Run
@@ -150,6 +151,18 @@ def test_a_store_that_is_opened_to_read_is_followed_too(project: Path, tmp_path:
         run_id=known.run_id, artifact_path=names.OVERRIDES, tracking_uri=tracker.uri
     )
     assert "seed=1" in Path(local).read_text()
+
+
+def test_overrides_that_were_deleted_are_named_with_run_and_file(project: Path) -> None:
+    from catdog.cli import stored
+
+    run = opened(project).create("two", {names.KIND: "run"})
+    written(run, "[]")
+    gone = run.local_artifacts() / names.OVERRIDES
+    gone.unlink()
+    with pytest.raises(ConfigError, match="put it back") as refused:
+        stored.of_run(run)
+    assert run.run_id[:8] in str(refused.value) and str(gone) in str(refused.value)
 
 
 def test_it_may_move_many_times_and_back(project: Path, tmp_path: Path) -> None:
