@@ -184,7 +184,7 @@ def test_what_does_not_fit_on_the_disk_is_refused_before_anything_is_written(
     with pytest.raises(DataError) as caught:
         unpack(path, tmp_path / "cache", Progress())
     assert str(caught.value).startswith(
-        f"{path}: its 8 files would take 24 kB, but 20 kB are left"
+        f"{path}: its 8 files would take 24.0 kB, but 20.0 kB are left"
     )
     assert "features.dir" in str(caught.value)
     assert not [p for p in (tmp_path / "cache/photos").iterdir() if p.suffix != ".lock"]
