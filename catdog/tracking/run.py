@@ -68,10 +68,14 @@ class Run:
         self._flushed = 0.0
         self._monitor: SystemMetricsMonitor | None = None
 
-    def watch_system(self) -> None:
-        """Log system metrics every second until the run ends."""
+    def watch_system(self, *, again: bool = False) -> None:
+        """Log system metrics every second until the run ends.
+
+        Args:
+            again: Whether to go on with the steps of those that the run has.
+        """
         self._monitor = SystemMetricsMonitor(
-            self.run_id, sampling_interval=1, tracking_uri=self.uri
+            self.run_id, sampling_interval=1, tracking_uri=self.uri, resume_logging=again
         )
         self._monitor.start()
 
@@ -110,6 +114,9 @@ class Run:
         queued, self._metrics = self._metrics, []
         for start in range(0, len(queued), BATCH):
             self.client.log_batch(self.run_id, metrics=queued[start : start + BATCH])
+        thread = self._monitor._process if self._monitor else None
+        if thread is not None and not thread.is_alive():  # it does not outlast an outage
+            self.watch_system(again=True)
 
     def dataset(self, name: str, digest: str, profile: str, source: str) -> None:
         """Log the data set that the run uses.
@@ -224,6 +231,7 @@ class Run:
         """End the run as FINISHED, FAILED or KILLED."""
         if self._monitor:
             self._monitor.finish()
+            self._monitor = None
         with contextlib.suppress(MlflowException):  # a store that fails must not hide the error
             self.flush()
         self.client.set_terminated(self.run_id, status=status)

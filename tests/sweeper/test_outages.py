@@ -211,10 +211,15 @@ def test_a_run_waits_for_a_server_and_refuses_a_wrong_address(lab: Lab, mlflow_h
     mlflow_host.stop()
     time.sleep(SECONDS)
     mlflow_host.start()
+    back = time.time()
     said = succeeded(command)
     check_said(said.out + said.err, 1)
     (run,) = runs_of(mlflow_host.url, "alone")
     assert run.info.status == "FINISHED" and "test/accuracy" in run.data.metrics
+    client = mlflow.MlflowClient(mlflow_host.url)
+    seen = client.get_metric_history(run.info.run_id, "system/cpu_utilization_percentage")
+    assert max(point.timestamp for point in seen) / 1000 > back, "nobody watches any more"
+    assert len({point.step for point in seen}) == len(seen)
 
     wrong = lab.overrides(tracking__uri="http://127.0.0.1:9")
     refused = ended(lab.start("wrong-address", *wrong), timeout=60)
