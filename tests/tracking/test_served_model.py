@@ -244,8 +244,8 @@ REFUSED = {
     "large array": "a photo of 3,500 pixels is beyond this server's 3,499 (CATDOG_PHOTO_PIXELS)",
     "large request": "a request of 7,500 pixels is beyond this server's 7,499",
     "long request": "a request with 120 characters of base64 is beyond this server's 99",
-    "9,400 px": "a photo of 88,360,000 pixels is beyond this server's 25,000,000",
-    "eight of 9,400 px": "a photo of 88,360,000 pixels is beyond this server's 25,000,000",
+    "9,400 px": "a photo of 88,360,000 pixels is beyond this server's 50,000,000",
+    "eight of 9,400 px": "a photo of 88,360,000 pixels is beyond this server's 50,000,000",
 }
 
 
