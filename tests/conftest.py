@@ -29,8 +29,10 @@ PHOTOS_PER_CLASS = 40
 SECOND_LAB = {"test_finetune", "test_suspects", "test_promote", "test_doctor", "test_machines"}
 """Files whose tests have no use for the runs of the fixture ``pair``."""
 
-# a shell starts `pytest &` with Ctrl-C ignored, and so would be every command that tests interrupt
+# a shell starts `pytest &` with Ctrl-C ignored, nohup ignores a closed terminal; so would every
+# command that tests end by these
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in this hook too

@@ -65,6 +65,9 @@ def follow(database: Path) -> list[Path]:
         The folders that the store was in before; empty if it has not moved, or if it cannot be
         written.
 
+    Raises:
+        sqlite3.OperationalError: another process has locked it; it can be asked again.
+
     Example:
         >>> follow(Path("no/such/mlflow.db"))
         []
@@ -81,8 +84,10 @@ def follow(database: Path) -> list[Path]:
             with contextlib.closing(_opened(database, "rw")) as connection, connection:
                 for old, rows in moved:
                     _rewrite(connection, rows, old, home)
-    except sqlite3.Error:  # read-only, or no database: MLflow says so in better words
-        return []
+    except sqlite3.Error as error:
+        if "locked" in str(error):
+            raise
+        return []  # read-only, or no database: MLflow says so in better words
     return [old for old, _ in moved]
 
 
@@ -133,7 +138,7 @@ def _translated(word: str, roots: Iterable[tuple[Path, Path]]) -> str:
 
 
 def _opened(database: Path, mode: str) -> sqlite3.Connection:
-    return sqlite3.connect(f"{database.resolve().as_uri()}?mode={mode}", uri=True, timeout=60)
+    return sqlite3.connect(f"{database.resolve().as_uri()}?mode={mode}", uri=True, timeout=1)
 
 
 def _elsewhere(connection: sqlite3.Connection, home: Path) -> dict[Path, list[_Row]]:

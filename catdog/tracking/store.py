@@ -128,8 +128,9 @@ class Tracker:
 
     def _follow(self) -> None:
         """Let a store that was moved or copied find, and keep, its artifacts where it is now."""
-        database = self._database
-        for old in relocation.follow(database) if database else ():
+        if (database := self._database) is None:
+            return
+        for old in STORE.outlast(lambda: relocation.follow(database), lock_of):
             log.warning(
                 "the MLflow store %s was in %s before: the addresses of its artifacts are "
                 "rewritten to where they are now", self.shown_uri, old,

@@ -62,6 +62,7 @@ def test_trials_take_their_features_from_the_store(
 
 def test_a_sweep_says_how_each_trial_ended_and_which_was_best(swept: Ended) -> None:
     lines = [line for line in swept.err.splitlines() if line]
+    lines = lines[next(k for k, line in enumerate(lines) if line.startswith("trial ")) :]
     ended_so = [line for line in lines if not re.match(r"trial \d: ", line)]  # what it is doing
     patterns = [rf"trial {n} COMPLETE 0\.\d+ in .*s  optimizer\.lr=" for n in range(3)]
     patterns += [r"swept: 3 of 3 trials in .*3 complete$", r"best 0\.\d+  trial \d  optimizer\.lr"]

@@ -24,8 +24,10 @@ collect_ignore_glob = ["app/*", "old/*", "failing_app.py"]
 settings.register_profile("sweeper", deadline=None)
 settings.load_profile("sweeper")
 
-# a shell starts `pytest &` with Ctrl-C ignored, and so would be every command that tests interrupt
+# a shell starts `pytest &` with Ctrl-C ignored, nohup ignores a closed terminal; so would every
+# command that tests end by these
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
