@@ -46,8 +46,10 @@ class Arguments:
     def _look(self) -> None:
         while not self._ended.wait(0.02):
             try:
+                typed = self._process.cmdline()  # a fork has them too, until it becomes a program
                 for child in self._process.children(recursive=True):
-                    self.found.add(" ".join([*child.cmdline(), child.name()]))
+                    if (words := child.cmdline()) != typed:
+                        self.found.add(" ".join([*words, child.name()]))
             except psutil.Error:
                 continue
 
