@@ -200,7 +200,7 @@ WRONG: dict[str, tuple[Case, str]] = {
     "notebook": (lambda log, tracker: log(**{"hydra.dir": ""}).run_id, "not started by a command"),
     "no config": (
         lambda log, tracker: log(None).run_id,
-        "the run has no config/overrides.yaml",
+        "has logged config/overrides.yaml, but ",
     ),
     "deleted": (deleted, "this run was deleted"),
     "no figures": (lambda log, tracker: log(figures=False).run_id, "nothing to compare"),

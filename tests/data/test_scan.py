@@ -392,4 +392,4 @@ def test_a_file_that_is_too_large_is_listed_and_not_read(tmp_path: Path) -> None
     with opened_files() as opened:
         verdict, _ = checked([large, draw(tmp_path / "all" / "a.jpg")], tmp_path / "cache")
     assert str(large) not in opened
-    assert verdict.problem == ("too large: 3.2 GB, at most 200 MB are read; save it as JPEG")
+    assert verdict.problem == ("too large: 3.2 GB, at most 200.0 MB are read; save it as JPEG")

@@ -19,6 +19,7 @@ from helpers.features import ensure, tiny, values
 from PIL import Image
 
 from catdog.data import archive, scan
+from catdog.data.folders import find_in_folders
 from catdog.data.manifest import Photo
 from catdog.errors import CatdogError
 from catdog.features.store import RECORD
@@ -57,7 +58,7 @@ def features(archives, extractors, cache):
     found = []
     for path in archives:
         folder = archive.unpack(path, cache, Progress())
-        names = [one.path for one in scan.find_in_folders(folder)]
+        names = [one.path for one in find_in_folders(folder)]
         verdicts = scan.check_all(names, cache, Progress(), threads=2)
         photos = [
             Photo(os.path.relpath(name, cache), source(name, verdict, cache), 0, "train",
