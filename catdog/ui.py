@@ -22,7 +22,7 @@ from catdog.core import paths
 from catdog.errors import CatdogError, ConfigError
 from catdog.mlflow_store import relocation
 from catdog.settings import Tracking
-from catdog.system import databases, mlflow_page, server
+from catdog.system import dashboard, databases, mlflow_page, server
 from catdog.system.server import HOST, Server
 from catdog.system.study_copies import StudyCopies, database
 
@@ -136,8 +136,8 @@ def _dashboard(storage: str, port: int) -> Server:
     server.check_port("--optuna-port", port)
     if importlib.util.find_spec("optuna_dashboard") is None:
         raise CatdogError("--optuna needs its dashboard: pip install 'catdog-lab[dashboard]'")
-    words = [sys.executable, "-m", "catdog.system.dashboard", storage, str(port)]
-    return Server("Optuna's dashboard", words, port)
+    words = [sys.executable, "-m", "catdog.system.dashboard", str(port)]
+    return Server("Optuna's dashboard", words, port, {dashboard.STORAGE: storage})
 
 
 def _show(pages: list[str], *, browser: bool) -> None:

@@ -6,6 +6,7 @@ import textwrap
 from collections import Counter
 
 from catdog.data.manifest import SPLITS, Manifest
+from catdog.errors import shown
 
 WIDTH = 80
 ROWS = 20
@@ -37,7 +38,7 @@ def lines(manifest: Manifest) -> list[str]:
     """
     counted = Counter((photo.label, photo.split) for photo in manifest.photos)
     rows = [
-        (_shown(name), [counted[label, split] for split in SPLITS])
+        (shown(name, NAME), [counted[label, split] for split in SPLITS])
         for label, name in enumerate(manifest.classes)
     ]
     told = ", ".join(f"{count:,} {split}" for split, count in manifest.counts.items())
@@ -45,11 +46,6 @@ def lines(manifest: Manifest) -> list[str]:
     head = f"{len(rows)} classes, {sum(manifest.counts.values()):,} photos: {told}"
     body = _table(rows) if len(rows) <= ROWS else _running(rows)
     return [*textwrap.wrap(head, WIDTH), *body, *_empty(rows)]
-
-
-def _shown(name: str) -> str:
-    safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
-    return safe if len(safe) <= NAME else safe[: NAME - 3] + "..."
 
 
 def _table(rows: list[tuple[str, list[int]]]) -> list[str]:

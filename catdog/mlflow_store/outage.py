@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from optuna_workers import Postponed
-from optuna_workers.storage.patience import Fault, Patience
+from optuna_workers.storage.patience import GONE, Fault, Patience
 
 from catdog.errors import CatdogError
 
@@ -21,17 +21,6 @@ PASSING = re.compile(
     r"server closed the connection|could not connect|starting up|shutting down",
     re.IGNORECASE,
 )
-GONE = {
-    "no such table": "it was deleted, or replaced by another, while it was in use",
-    "readonly database": "it was deleted, moved or made read-only while it was in use",
-    "unable to open database file": "it was deleted, or its folder was, or cannot be read",
-    "disk I/O error": "its disk fails, or it was deleted while it was in use",
-    "disk is full": "its disk is full",
-    "not a database": "the file is no database any more",
-    "malformed": "the file is damaged",
-}
-"""What SQLite says that no waiting mends, and what it means."""
-
 LIBRARIES = ("mlflow", "requests", "urllib3", "sqlalchemy", "sqlite3")
 """Whose exceptions may speak of an outage."""
 
@@ -66,7 +55,7 @@ def fault_of(error: Exception) -> Fault | None:
         return None
     text = str(error)
     for sign, meaning in GONE.items():
-        if sign in text:
+        if sign in text.lower():
             return Fault(f"{meaning}: {sign}", passing=False)
     found = LOCKED.search(text) or PASSING.search(text)
     if found:

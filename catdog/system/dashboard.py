@@ -3,11 +3,12 @@
 The dashboard has no login and deletes studies. A page on the internet whose name is made to mean
 127.0.0.1 (DNS rebinding) would have the user's browser ask it; such requests carry the page's own
 name as their Host. MLflow's server refuses them too. It is run as a process of its own:
-``python -m catdog.system.dashboard STORAGE PORT``.
+``python -m catdog.system.dashboard PORT``.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -19,6 +20,9 @@ from catdog.system.server import HOST
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 """A WSGI application."""
+
+STORAGE = "CATDOG_DASHBOARD_STORAGE"
+"""Variable with the database's URL: everybody sees a command line, and it may hold a password."""
 
 LOCAL = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?", re.IGNORECASE)
 """Hosts that mean this machine, with any port: a tunnel may forward another one."""
@@ -84,8 +88,8 @@ def main() -> None:
     """Serve the studies of a database until the process is ended."""
     from optuna_dashboard import wsgi
 
-    storage, port = sys.argv[1:]
-    make_server(HOST, int(port), local_only(wsgi(storage)), server_class=_Server).serve_forever()
+    app = local_only(wsgi(os.environ.pop(STORAGE)))
+    make_server(HOST, int(sys.argv[1]), app, server_class=_Server).serve_forever()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import shlex
@@ -14,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import mlflow
-from filelock import FileLock
 from mlflow.exceptions import MlflowException
 from optuna_workers.storage import disks
 from optuna_workers.storage.patience import Fault
@@ -22,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from catdog.core import interrupts, paths
 from catdog.errors import CatdogError, ConfigError
-from catdog.mlflow_store import relocation
+from catdog.mlflow_store import creation, relocation
 from catdog.mlflow_store.outage import STORE, fault_of, lock_of
 from catdog.mlflow_store.outage import patient as patient_client
 from catdog.tracking import names, owners
@@ -82,19 +80,7 @@ class Tracker:
                 ) from None  # fmt: skip
 
     def _exclusive(self) -> contextlib.AbstractContextManager[object]:
-        """Lock a store's creation; MLflow would try for minutes to open what cannot be written."""
-        database = paths.sqlite_file(self.uri)
-        try:
-            database.parent.mkdir(parents=True, exist_ok=True)
-            for path in (database.parent, database):
-                if path.exists() and not os.access(path, os.W_OK):
-                    raise PermissionError(errno.EACCES, f"{path} is read-only")
-            return FileLock(f"{database}.lock")
-        except OSError as error:
-            raise ConfigError(
-                "tracking.uri", self.uri, f"cannot be written ({error.strerror})",
-                "tracking.uri=<store>",
-            ) from None  # fmt: skip
+        return creation.lock(self.uri)
 
     def _open(self, local: bool, judge: Callable[[Exception], Fault | None]) -> None:
         """Connect, and find the experiment; only what the judge lets pass is waited for."""

@@ -25,6 +25,17 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 SAID_AFTER = 1.0
 """Seconds after which an outage is worth a line."""
 
+GONE = {
+    "no such table": "it was deleted, or replaced by another, while it was in use",
+    "readonly database": "it was deleted, moved or made read-only while it was in use",
+    "unable to open database file": "it was deleted, or its folder was, or cannot be read",
+    "disk i/o error": "its disk fails, or it was deleted while it was in use",
+    "disk is full": "its disk is full",
+    "not a database": "the file is no database any more",
+    "malformed": "the file is damaged",
+}
+"""What SQLite says, in small letters, that no waiting mends, and what it means."""
+
 R = TypeVar("R")
 
 

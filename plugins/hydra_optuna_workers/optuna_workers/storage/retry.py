@@ -11,23 +11,14 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 
 from optuna_workers.errors import StorageAway
-from optuna_workers.storage.patience import Fault, Patience
+from optuna_workers.storage.patience import GONE, Fault, Patience
 
 DATABASE = Patience("the study's database", StorageAway)
 """The database of the study that this process works on; ``studies`` names it."""
 
 LOCKED = ("locked", "busy")
-GONE = {
-    "no such table": "it was deleted, or replaced by another, while it was in use",
-    "readonly database": "it was deleted, moved or made read-only while it was in use",
-    "unable to open database file": "it was deleted, or its folder was, or cannot be read",
-    "disk i/o error": "its disk fails, or it was deleted while it was in use",
-    "disk is full": "its disk is full",
-    "not a database": "the file is no database any more",
-    "malformed": "the file is damaged",
-    "does not exist": "it was dropped while it was in use",
-}
-"""What databases say that no waiting mends, and what it means."""
+GONE_HERE = {**GONE, "does not exist": "it was dropped while it was in use"}
+"""What the study's database says that no waiting mends, and what it means."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,7 +44,7 @@ def fault_of(error: Exception) -> Fault | None:
     if not isinstance(cause, DBAPIError) or isinstance(cause, IntegrityError):
         return None
     said = str(cause.orig).strip().splitlines()[0] if str(cause.orig).strip() else "no answer"
-    for sign, meaning in GONE.items():
+    for sign, meaning in GONE_HERE.items():
         if sign in said.lower():
             return Fault(f"{meaning}: {said}", passing=False)
     if type(cause.orig).__module__.startswith("sqlite3"):

@@ -16,7 +16,7 @@ from optuna_workers.callbacks.study_info import facts_of
 from optuna_workers.plan import Plan
 from optuna_workers.sampling.trials import LOST, Book
 from optuna_workers.storage.leases import heartbeat
-from optuna_workers.storage.patience import longest_wait
+from optuna_workers.storage.patience import FIRST_PAUSE, LONGEST_PAUSE, longest_wait
 from optuna_workers.storage.slots import SLOTS, Claim, Claims, read_facts
 from optuna_workers.workers.attempt import Attempt, Lost, Shared
 from optuna_workers.workers.current_trial import Postponed
@@ -25,9 +25,6 @@ from optuna_workers.workers.runners import Runner
 log = logging.getLogger(__name__)
 
 DIED = "its worker died"
-
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
-"""Seconds before the slot of a postponed trial runs again."""
 
 
 class Worker:
