@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -25,11 +25,17 @@ TELL = (
 )
 
 
+CONTAINER = ("unshare", "--pid", "--fork", "--mount-proc")
+"""Starts a program in a pid namespace of its own, as a container does."""
+
+
 @contextmanager
-def another(then: str = "input()") -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+def another(
+    then: str = "input()", inside: Sequence[str] = ()
+) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     """Start a process that says who it is; yield it, its owner and its session's tag."""
     process = subprocess.Popen(
-        [sys.executable, "-c", TELL + then],
+        [*inside, sys.executable, "-c", TELL + then],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -126,3 +132,17 @@ def test_a_process_that_died_unseen_owns_nothing() -> None:
     with another("") as (process, owner, _):
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and left a zombie
         assert owners.living({owners.OWNER: owner}) == {}
+
+
+def test_neither_side_of_a_container_takes_the_other_for_dead() -> None:
+    tried = subprocess.run([*CONTAINER, "true"], capture_output=True, text=True)
+    if tried.returncode:
+        pytest.skip(f"this machine makes no pid namespaces: {tried.stderr.strip()}")
+    ask = f"print(bool(owners.living({{'{owners.OWNER}': input()}})), flush=True); input()"
+    with another(ask, CONTAINER) as (process, owner, session):
+        assert process.stdin is not None and process.stdout is not None
+        assert owner.split(" ")[1] == "1" != str(os.getpid())
+        assert owners.living({session: owner})
+        process.stdin.write(owners.this_process() + "\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "True\n"
