@@ -10,13 +10,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import optuna
 import pytest
 import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from optuna_workers.errors import StorageAway
 from optuna_workers.storage.patience import Fault, Patience
-from optuna_workers.storage.retry import fault_of
+from optuna_workers.storage.retry import fault_of, patiently
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from tests.postgres import Server
@@ -132,6 +133,31 @@ def test_an_outage_is_told_from_a_wrong_question(error: Exception, passing: bool
     for one in (error, wrapped):
         found = fault_of(one)
         assert (found and found.passing) == passing
+
+
+@pytest.mark.slow
+def test_a_connection_that_is_lost_while_optuna_reads_is_an_outage(
+    postgres: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Trials take several questions; Optuna asks on after a failed one, and hides what it was."""
+    study = optuna.create_study(storage=postgres)
+    study.add_trial(optuna.trial.create_trial(value=1.0, user_attrs={"slot": 0}))
+    engine, cut = sa.create_engine(postgres), []
+    storage = optuna.storages.RDBStorage(postgres)
+
+    @sa.event.listens_for(storage.engine, "after_cursor_execute")
+    def lose(connection: sa.Connection, _: object, statement: str, *__: object) -> None:
+        if "FROM trials" in statement and not cut:
+            cut.append(connection.connection.driver_connection.info.backend_pid)
+            with engine.connect() as other:
+                other.execute(sa.text(f"SELECT pg_terminate_backend({cut[0]})"))
+
+    reread = optuna.load_study(study_name=study.study_name, storage=storage)
+    capfd.readouterr()
+    cut.clear()
+    found = patiently(reread.get_trials)()
+    assert cut and [trial.user_attrs for trial in found] == [{"slot": 0}]
+    assert "sqlalchemy" not in "".join(capfd.readouterr())
 
 
 def test_a_postponed_trial_uses_up_nothing(stage: Stage) -> None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import functools
+import logging
 import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from optuna.exceptions import StorageInternalError
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    OperationalError,
+    PendingRollbackError,
+    ProgrammingError,
+)
 
 from optuna_workers.errors import StorageAway
 from optuna_workers.storage.patience import GONE, Fault, Patience
@@ -19,6 +26,11 @@ DATABASE = Patience("the study's database", StorageAway)
 LOCKED = ("locked", "busy")
 GONE_HERE = {**GONE, "does not exist": "it was dropped while it was in use"}
 """What the study's database says that no waiting mends, and what it means."""
+
+# what was lost is asked for again, and said, here
+logging.getLogger("optuna.storages._rdb.storage").addFilter(
+    lambda record: "Falling back to a slower alternative" not in str(record.msg)
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,6 +53,8 @@ def patiently(call: Callable[P, R]) -> Callable[P, R]:
 def fault_of(error: Exception) -> Fault | None:
     """Return what is wrong with the database, or None where it is the question that is wrong."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    if isinstance(cause, PendingRollbackError):  # Optuna asked on after a connection was lost
+        cause = cause.__context__
     if not isinstance(cause, DBAPIError) or isinstance(cause, IntegrityError):
         return None
     said = str(cause.orig).strip().splitlines()[0] if str(cause.orig).strip() else "no answer"
