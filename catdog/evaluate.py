@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
-from catdog.cli import arguments, console, hydra_app, overrides
+from catdog.cli import arguments, console, hydra_app, overrides, typed
 from catdog.core import paths
 from catdog.errors import ConfigError, DataError
 from catdog.progress import Progress
@@ -66,15 +65,17 @@ def main() -> None:
     options, words = _parse(sys.argv[1:])
     with tempfile.TemporaryDirectory(prefix="catdog-") as scratch:
         with hydra_app.one_message():
+            words = typed.as_meant(words)
             model = _model(options.model, overrides.named(words), Path(scratch))
         sys.argv[1:] = [*kept_overrides(model.overrides, words), *words]
-        typed = ["python", "-m", "catdog.evaluate", "--model", options.model]
-        typed += ["--split", options.split] if options.split != "unseen" else []
-        typed += [overrides.absolute(word) for word in words]
+        file = Path(options.model)
+        own = ["--model", str(file.absolute()) if file.is_file() else options.model]
+        own += ["--split", options.split] if options.split != "unseen" else []
+        command = typed.command(words, "evaluate", own)
 
         @hydra_app.with_one_message
         def task(cfg: DictConfig) -> None:
-            _evaluate(hydra_app.settings_of(cfg), model, options.split, shlex.join(typed))
+            _evaluate(hydra_app.settings_of(cfg), model, options.split, command)
 
         hydra_app.start(task)
 
