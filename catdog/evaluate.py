@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from catdog.cli import arguments, console, hydra_app, overrides, typed
-from catdog.core import paths
+from catdog.core import commands, paths
 from catdog.errors import ConfigError, DataError
 from catdog.progress import Progress
 from catdog.settings import Tracking
@@ -211,7 +211,7 @@ def labels_of(photos: Sequence[Photo], names: Sequence[str], classes: Sequence[s
     if unknown:
         raise ConfigError(
             "data.classes", ", ".join(unknown), f"the model only tells {', '.join(classes)} apart",
-            f"data.classes=[{','.join(classes)}]",
+            commands.command(commands.override("data.classes", list(classes))),
         )  # fmt: skip
     index = [classes.index(name) for name in names]
     return np.array([index[photo.label] for photo in photos])

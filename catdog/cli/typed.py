@@ -179,9 +179,11 @@ def absolute(override: str) -> str:
 def _absolute(key: str, text: str) -> str:
     if key == "tracking.uri":
         return paths.store(text, paths.here()) if text.startswith("sqlite:") else text
-    if not text or "${" in text or text.startswith("~") or os.path.isabs(text):
+    path = commands.unescaped(text)
+    interpolated = path.count("${") > text.count("\\${")
+    if not path or interpolated or os.path.isabs(os.path.expanduser(path)):
         return text
-    return str(paths.here() / text) if key in PLACE_KEYS or _exists(text) else text
+    return str(paths.here() / path) if key in PLACE_KEYS or _exists(path) else text
 
 
 def command(words: Sequence[str], module: str = "train", own: Sequence[str] = ()) -> str:

@@ -70,6 +70,16 @@ def text(word: str) -> str:
     value = None if read is None or read.is_sweep_override() else read.value()
     if not isinstance(value, str):
         return word.partition("=")[2]
+    return unescaped(value)
+
+
+def unescaped(value: str) -> str:
+    r"""Return what OmegaConf makes of a value without interpolations.
+
+    Example:
+        >>> print(unescaped(r"a \${b}"))
+        a ${b}
+    """
     return _ESCAPED.sub(lambda found: found[1][len(found[1]) // 2 :] + "${", value)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from catdog.core import commands
 from catdog.errors import SHOWN, ConfigError, DataError, listed
 from catdog.settings import Tracking
 from catdog.tracking import names, store
@@ -180,7 +181,7 @@ class _Search:
         fitting = ids_with_prefix(self._name, self._tracker) + matching(self._name, best_runs)
         if len(fitting) > 1:
             shown = f"{len(fitting)} runs and studies of {self._where} start so: {listed(fitting)}"
-            raise self._refusal(shown, f"--model {fitting[0]}")
+            raise self._refusal(shown, commands.command("--model", fitting[0]))
         if fitting:
             (one,) = fitting
             return self._best_trial(one, best_runs) if one in best_runs else one
