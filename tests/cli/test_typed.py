@@ -51,8 +51,10 @@ def test_any_name_is_taken_as_it_is_typed_or_as_hydra_reads_it(text: str) -> Non
     assert composed(word) == (hydras if hydras is None or isinstance(hydras, str) else text)
 
 
-EXISTING = ["a,b", "[x]", "{a}", "ü (1)", "it's", '"quoted"', "2024", "1e3", "~odd", "true", "a=b",
-            "with space", "$HOME", "${HOME}", "back\\slash", "(", "x:y", "#1", "100%", "#'\"ü"]  # fmt: skip
+EXISTING = [
+    "a,b", "[x]", "{a}", "ü (1)", "it's", '"quoted"', "2024", "1e3", "~odd", "true", "a=b", "a b",
+    "$HOME", "${HOME}", "back\\slash", "(", "x:y", "#1", "100%", "#'\"ü",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("key", ["data.path", "+data.drop", "backbone.weights", "features.dir"])
