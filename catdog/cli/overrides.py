@@ -127,6 +127,17 @@ def standing_alone(cfg: DictConfig, job: HydraConf) -> list[str]:
     return [*words, *_differences(cfg, _composed(words))]
 
 
+def foreign(words: Sequence[str]) -> bool:
+    """Return whether overrides choose an option that only a user's own file describes.
+
+    Example:
+        >>> foreign(["data=folder", "seed=1"]), foreign(["data=mine"])
+        (False, True)
+    """
+    chosen = [(key_of(word), commands.text(word)) for word in words]
+    return not all(_is_own(*one) for one in chosen if (paths.configs() / one[0]).is_dir())
+
+
 def _own_files(job: HydraConf) -> bool:
     """Return whether the main folder of configurations is catdog's own."""
     return any(

@@ -39,11 +39,11 @@ def words(lab: Lab, *left: str) -> list[str]:
     return [word for word in usual if word.partition("=")[0] not in left]
 
 
-def pasted(lab: Lab, run: Run, name: str, more: str = "") -> Ended:
+def pasted(lab: Lab, run: Run, name: str) -> Ended:
     """Paste a run's command into a shell in another folder."""
     folder = lab.folder / "home"
     folder.mkdir(exist_ok=True)
-    line = f"{run.tags['catdog.command']} {more} hydra.run.dir={lab.folder}/hydra/{name}"
+    line = f"{run.tags['catdog.command']} 'hydra.run.dir={lab.folder}/hydra/{name}'"
     return ended(
         subprocess.Popen(
             ["bash", "-c", line], cwd=folder, env=environment(folder, lab.fonts), text=True,
