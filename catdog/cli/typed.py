@@ -89,7 +89,8 @@ def _as_meant(word: str, sweeping: bool) -> str:
     read, listed = commands.parsed(word), sweeping and not name.startswith("hydra.")
     plain = None if read is None or read.is_sweep_override() else read.value()
     if name in FILE_KEYS + PLACE_KEYS and value not in ("", "null") and _exists(value):
-        return word if plain == value else commands.override(key, value)
+        fine = plain == value and "${" not in value
+        return word if fine else commands.override(key, value)
     if read is not None and read.is_sweep_override():
         return word if listed else commands.override(key, value)
     if listed and read is None and "," in value:
