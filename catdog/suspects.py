@@ -85,7 +85,7 @@ def _inspect(settings: Settings, options: argparse.Namespace, typed: str) -> Non
 
     tags = {names.KIND: "evaluation", names.COMMAND: typed}
     with tracker.recorded(f"suspects in {manifest.root.name}", tags) as run:
-        root = Path(settings.features.dir).expanduser()
+        root = paths.expanded(settings.features.dir)
         source = prefix.extractor(settings, weights, Memo())
         features = extraction.ensure(root, source, manifest.photos, progress=progress)
         ((store, rows),) = features.views

@@ -88,6 +88,8 @@ def _as_meant(word: str, sweeping: bool) -> str:
         return _readable(word)
     read, listed = commands.parsed(word), sweeping and not name.startswith("hydra.")
     plain = None if read is None or read.is_sweep_override() else read.value()
+    if name in PLACE_KEYS and value[:1] == "~":  # Hydra would make a folder of this name
+        return commands.override(key, os.path.expanduser(value))
     if name in FILE_KEYS + PLACE_KEYS and value not in ("", "null") and _exists(value):
         fine = plain == value and "${" not in value
         return word if fine else commands.override(key, value)

@@ -171,7 +171,7 @@ def disk(options: Namespace) -> Iterator[Finding]:
 
 
 def _cache(options: Namespace) -> Path:
-    return Path(options.dir).expanduser()
+    return paths.expanded(options.dir)
 
 
 def cache(options: Namespace) -> Iterator[Finding]:

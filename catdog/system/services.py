@@ -25,9 +25,7 @@ def weights(options: Namespace) -> Iterator[Finding]:
     from catdog.models import pretrained
 
     try:
-        found = pretrained.on_this_machine(
-            "mobilenet_v2", cache_dir=Path(options.dir).expanduser()
-        )
+        found = pretrained.on_this_machine("mobilenet_v2", cache_dir=paths.expanded(options.dir))
     except OSError:
         pass
     else:

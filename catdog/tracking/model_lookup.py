@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from catdog.core import commands
+from catdog.core import commands, paths
 from catdog.errors import SHOWN, ConfigError, DataError, listed
 from catdog.settings import Tracking
 from catdog.tracking import names, store
@@ -77,7 +77,7 @@ def resolve(
         DataError: there is no such file, or the ``classes.json`` beside it is no list of names.
     """
     if name.endswith(".keras") or (os.sep in name and not name.startswith("models:/")):
-        return _file(Path(name).expanduser())
+        return _file(paths.expanded(name))
     tracker = store.open_store(uri, experiment)
     try:
         return _Search(name, tracker, folder).result()
