@@ -13,6 +13,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from catdog.core import paths
 from catdog.errors import CatdogError
 from catdog.system import services
 from catdog.system.finding import NOTE, OK, RED, WARNING, Finding
