@@ -242,7 +242,7 @@ def print_evaluation(
         shown = (f"{row.precision:.4f}", f"{row.recall:.4f}", f"{row.low:.4f} to {row.high:.4f}")
         table.add_row(console.text(row.name), f"{row.photos:,}", *shown, f"{row.f1:.4f}")
     out.print(table)
-    out.print(Text(browse))
+    out.print(Text(browse), soft_wrap=True)
 
 
 if __name__ == "__main__":

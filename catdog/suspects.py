@@ -116,7 +116,7 @@ def print_suspects(found: Inspection, folder: Path | None, browse: str, most: in
     out.print(table)
     if folder:
         out.print(console.text(f"all of them, and pictures: {folder / 'suspects'}"))
-    out.print(Text(browse))
+    out.print(Text(browse), soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -175,7 +175,8 @@ def print_summary(outcome: Outcome, browse: str) -> None:
     table.add_row("seconds", f"{seconds['total']:.1f}: {shown}")
     table.add_row("browse", Text(browse))
     # wide: a terminal wraps long lines itself, and a command that rich wraps cannot be pasted
-    RichConsole(width=200, highlight=False).print(table)
+    width = max(200, *(len(line) + 24 for line in browse.splitlines()))
+    RichConsole(width=width, highlight=False).print(table)
 
 
 def _try(cfg: DictConfig, trial: SweepTrial) -> float:
