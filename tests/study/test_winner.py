@@ -147,8 +147,8 @@ MANY = [f"other-{k}" for k in range(7)]
         ([], "heads", r"no study was logged to experiment .* of sqlite.*; try `python -m .* -m "),
     ],
     ids=[
-        "prefix of several", "typo", "nothing near", "its end", "odd", "many", "prefix of many", "empty",
-        "no study",
+        "prefix of several", "typo", "nothing near", "its end", "odd", "many", "prefix of many",
+        "empty", "no study",
     ],
 )  # fmt: skip
 def test_a_name_that_fits_no_study_is_refused_with_the_names_that_are(
