@@ -65,7 +65,9 @@ def as_meant(words: Sequence[str]) -> list[str]:
     """
     options = parser().parse_args(list(words))
     # a configuration of the user's own may start a sweep by itself
-    sweeping = bool(options.multirun or options.config_name or options.config_path)
+    own = options.config_name or options.config_path
+    mode = any(word.startswith("hydra.mode=") for word in options.overrides)
+    sweeping = bool(options.multirun or own or mode)
     meant, left = [], list(options.overrides)
     for k, word in enumerate(words):
         if not left or word != left[0]:
