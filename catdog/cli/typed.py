@@ -11,6 +11,7 @@ import re
 import shlex
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from typing import Any
 
 from antlr4.error.Errors import RecognitionException
 from hydra._internal.utils import get_args_parser
@@ -173,8 +174,9 @@ def absolute(override: str) -> str:
     read = commands.parsed(override)
     if read is None or read.is_sweep_override() and not read.is_choice_sweep():
         return override
-    values = read.value().list if read.is_sweep_override() else [read.value()]
-    texts = [getattr(value, "text", value) for value in values]
+    value: Any = read.value()
+    values = value.list if read.is_sweep_override() else [value]
+    texts = [getattr(one, "text", one) for one in values]
     changed = [_absolute(name, text) if isinstance(text, str) else text for text in texts]
     if changed == texts:
         return override

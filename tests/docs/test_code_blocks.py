@@ -103,9 +103,9 @@ def parsed(
         raise Parsed(asked, rest)
 
     module = importlib.import_module(f"catdog.{name}")
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", stop)
     monkeypatch.setattr(sys, "argv", [f"catdog {name}", *words])
-    with pytest.raises((Parsed, SystemExit)) as ended:
+    with monkeypatch.context() as patched, pytest.raises((Parsed, SystemExit)) as ended:
+        patched.setattr(argparse.ArgumentParser, "parse_known_args", stop)
         module.main()
     if isinstance(ended.value, SystemExit):
         assert ended.value.code in (0, None), f"{name} does not take {shlex.join(words)}"
