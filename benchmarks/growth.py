@@ -25,7 +25,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from catdog.cli.overrides import absolute
+from catdog.cli.typed import absolute
 from catdog.models import pretrained
 
 APP = Path(__file__).with_name("growth_app.py")

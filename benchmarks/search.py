@@ -37,7 +37,7 @@ from pathlib import Path
 
 from sides import DROPOUT, LR, Bench, Peer, rows, set_up
 
-from catdog.cli import overrides
+from catdog.cli import typed
 from catdog.core import paths
 
 PEERS = paths.root() / ".venv-peers"
@@ -194,7 +194,7 @@ def report_workers(mine: dict[str, list[float]], jobs: Sequence[int]) -> None:
 def main() -> None:
     """Measure and print the tables."""
     asked = arguments()
-    asked.overrides = [overrides.absolute(word) for word in asked.overrides]
+    asked.overrides = [typed.absolute(word) for word in asked.overrides]
     with tempfile.TemporaryDirectory(prefix="catdog-benchmark-") as name:
         bench = set_up(Path(name), asked)
         counts = ", ".join(f"{count:,} {split}" for split, count in bench.manifest.counts.items())

@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from catdog.cli import overrides
+from catdog.cli import typed
 from catdog.models import pretrained
 
 METRICS = ("test/accuracy", "test/loss", "time/features_seconds", "time/fit_seconds")
@@ -78,7 +78,7 @@ def main() -> None:
     asked = arguments()
     # the file itself: from an empty store each run would fetch it
     found = pretrained.resolve("mobilenet_v2", cache_dir=Path("~/.cache/catdog").expanduser())
-    words = map(overrides.absolute, asked.overrides)
+    words = map(typed.absolute, asked.overrides)
     asked.overrides = [f"backbone.weights={found.path}", *words]
     print(f"means over {asked.splits} splits; {' '.join(asked.overrides[1:])}")
     print(f"{'augment':10s}{'tta':6s}{'accuracy':>10s}{'sd':>9s}{'loss':>9s}{'features':>12s}"

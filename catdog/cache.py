@@ -14,7 +14,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from catdog.cli import arguments, console, hydra_app
-from catdog.core import use_locks
+from catdog.core import paths, use_locks
 from catdog.errors import CatdogError, ConfigError, shown
 from catdog.settings import Features
 from catdog.system import cache_contents, cache_removal
@@ -32,7 +32,7 @@ Nothing that a process uses is removed. What is removed is made again by the run
 def main() -> None:
     """Run the command."""
     options = _parse(sys.argv[1:])
-    root = Path(options.dir).expanduser()
+    root = paths.expanded(options.dir)
     try:
         with hydra_app.one_message():
             if root.is_dir():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -16,8 +15,8 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
-from catdog.cli import arguments, console, hydra_app, overrides
-from catdog.core import paths
+from catdog.cli import arguments, console, hydra_app, overrides, typed
+from catdog.core import commands, paths
 from catdog.errors import ConfigError, DataError
 from catdog.progress import Progress
 from catdog.settings import Tracking
@@ -66,15 +65,17 @@ def main() -> None:
     options, words = _parse(sys.argv[1:])
     with tempfile.TemporaryDirectory(prefix="catdog-") as scratch:
         with hydra_app.one_message():
+            words = typed.as_meant(words)
             model = _model(options.model, overrides.named(words), Path(scratch))
         sys.argv[1:] = [*kept_overrides(model.overrides, words), *words]
-        typed = ["python", "-m", "catdog.evaluate", "--model", options.model]
-        typed += ["--split", options.split] if options.split != "unseen" else []
-        typed += [overrides.absolute(word) for word in words]
+        file = Path(options.model)
+        own = ["--model", str(file.absolute()) if file.is_file() else options.model]
+        own += ["--split", options.split] if options.split != "unseen" else []
+        command = typed.command(words, "evaluate", own)
 
         @hydra_app.with_one_message
         def task(cfg: DictConfig) -> None:
-            _evaluate(hydra_app.settings_of(cfg), model, options.split, shlex.join(typed))
+            _evaluate(hydra_app.settings_of(cfg), model, options.split, command)
 
         hydra_app.start(task)
 
@@ -210,7 +211,7 @@ def labels_of(photos: Sequence[Photo], names: Sequence[str], classes: Sequence[s
     if unknown:
         raise ConfigError(
             "data.classes", ", ".join(unknown), f"the model only tells {', '.join(classes)} apart",
-            f"data.classes=[{','.join(classes)}]",
+            commands.command(commands.override("data.classes", list(classes))),
         )  # fmt: skip
     index = [classes.index(name) for name in names]
     return np.array([index[photo.label] for photo in photos])
@@ -241,7 +242,7 @@ def print_evaluation(
         shown = (f"{row.precision:.4f}", f"{row.recall:.4f}", f"{row.low:.4f} to {row.high:.4f}")
         table.add_row(console.text(row.name), f"{row.photos:,}", *shown, f"{row.f1:.4f}")
     out.print(table)
-    out.print(Text(browse))
+    out.print(Text(browse), soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from catdog.cli import arguments, console, hydra_app
-from catdog.core import runtime
+from catdog.core import paths, runtime
 from catdog.core.files import arriving
 from catdog.errors import CatdogError, DataError, shown
 from catdog.inference.files import find
@@ -70,9 +70,9 @@ def _options() -> argparse.Namespace:
     add("photos", nargs="+", metavar="PHOTO|FOLDER|ZIP", help="what to classify")
     add("--model", default="best", help="see below (best)")
     add("--format", choices=FORMATS, help="of the output (by the ending of --out, else table)")
-    add("--out", type=Path, metavar="FILE", help="write the output there, not to stdout")
+    add("--out", type=paths.expanded, metavar="FILE", help="write the output there, not to stdout")
     add("--tta", choices=("none", "flip"), help="flip: mean with the mirror image (the run's own)")
-    add("--explain", type=Path, metavar="DIR", help="write there where the model looked")
+    add("--explain", type=paths.expanded, metavar="DIR", help="write there where the model looked")
     add("--classes", metavar="A,B", help="names of the model's classes, in its order")
     add("--uri", help="MLflow store (MLFLOW_TRACKING_URI, else the project's own)")
     add("--experiment", default=Tracking().experiment, help="where runs are looked for (catdog)")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import math
 import re
-import shlex
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from rich.table import Table
 
 from catdog.cli import arguments, console, hydra_app
 from catdog.cli.overrides import key_of
-from catdog.core import paths
+from catdog.core import commands, paths
 from catdog.errors import CatdogError, ConfigError, listed
 from catdog.settings import Tracking
 from catdog.tracking import names
@@ -68,8 +67,7 @@ def main() -> NoReturn:
             raise
         hydra_app.exit_with(hydra_app.with_option_names(error), 1)
     words = changed(original.overrides, options.overrides)
-    shown = paths.without_password(shlex.join(words))
-    console.Console().note(f"repeating {original.run_id[:8]}: {shown}")
+    console.Console().note(f"repeating {original.run_id[:8]}: {commands.command(*words)}")
     sys.argv[1:] = words
     again = _run(original)
     sys.exit(DIFFERENT if _report(original, again.run_id) else 0)
@@ -151,7 +149,8 @@ def _check(known: StoredRun) -> None:
         found = "this run was deleted"
     elif kind == "sweep":
         found = "this is a whole sweep; repeat one of its trials"
-        fix = f"python -m catdog.train +best={known.tags.get(names.STUDY)}"
+        best = commands.override("+best", known.tags.get(names.STUDY))
+        fix = commands.command("python", "-m", "catdog.train", best)
     elif kind not in ("run", "trial"):
         found = f"no training of catdog's (catdog.kind={kind})"
     elif names.HYDRA_DIR not in known.tags:  # the settings of a notebook are not overrides

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
-from catdog.cli import arguments, console, hydra_app, overrides
+from catdog.cli import arguments, console, hydra_app, typed
 from catdog.core import paths
 from catdog.settings import Head
 
@@ -36,13 +35,12 @@ def main() -> None:
     """Run the command."""
     options, words = _parse(sys.argv[1:])
     sys.argv[1:] = words
-    typed = ["python", "-m", "catdog.suspects", *map(overrides.absolute, words)]
-    typed += [f"--similarity={options.similarity}"] if options.similarity else []
-    typed += [f"--split={options.split}"] if options.split != "all" else []
+    own = [f"--similarity={options.similarity}"] if options.similarity else []
+    own += [f"--split={options.split}"] if options.split != "all" else []
 
     @hydra_app.with_one_message
     def task(cfg: DictConfig) -> None:
-        _inspect(hydra_app.settings_of(cfg), options, shlex.join(typed))
+        _inspect(hydra_app.settings_of(cfg), options, typed.command(sys.argv[1:], "suspects", own))
 
     hydra_app.start(task)
 
@@ -87,7 +85,7 @@ def _inspect(settings: Settings, options: argparse.Namespace, typed: str) -> Non
 
     tags = {names.KIND: "evaluation", names.COMMAND: typed}
     with tracker.recorded(f"suspects in {manifest.root.name}", tags) as run:
-        root = Path(settings.features.dir).expanduser()
+        root = paths.expanded(settings.features.dir)
         source = prefix.extractor(settings, weights, Memo())
         features = extraction.ensure(root, source, manifest.photos, progress=progress)
         ((store, rows),) = features.views
@@ -118,7 +116,7 @@ def print_suspects(found: Inspection, folder: Path | None, browse: str, most: in
     out.print(table)
     if folder:
         out.print(console.text(f"all of them, and pictures: {folder / 'suspects'}"))
-    out.print(Text(browse))
+    out.print(Text(browse), soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
-from catdog.cli import hydra_app, overrides
+from catdog.cli import hydra_app, overrides, typed
 from catdog.core import paths
 from catdog.core.memo import Memo
 from catdog.errors import FullDiskError
@@ -142,7 +142,7 @@ def _provenance(cfg: DictConfig, **facts: Any) -> Provenance:
 
     job = HydraConfig.get()
     return Provenance(
-        overrides=tuple(overrides.absolute(override) for override in job.overrides.task),
+        overrides=tuple(map(typed.absolute, overrides.standing_alone(cfg, job))),
         resolved=overrides.resolved(cfg),
         hidden=overrides.hidden(cfg),
         hydra_dir=job.runtime.output_dir,
@@ -175,7 +175,8 @@ def print_summary(outcome: Outcome, browse: str) -> None:
     table.add_row("seconds", f"{seconds['total']:.1f}: {shown}")
     table.add_row("browse", Text(browse))
     # wide: a terminal wraps long lines itself, and a command that rich wraps cannot be pasted
-    RichConsole(width=200, highlight=False).print(table)
+    width = max(200, *(len(line) + 24 for line in browse.splitlines()))
+    RichConsole(width=width, highlight=False).print(table)
 
 
 def _try(cfg: DictConfig, trial: SweepTrial) -> float:

@@ -48,7 +48,13 @@ def _parse(words: list[str]) -> argparse.Namespace:
     add("--port", type=_port, default=5000, help="MLflow's (%(default)s)")
     add("--optuna", action="store_true", help="show copies of all studies in Optuna's dashboard")
     add("--study", metavar="NAME", help="show this study itself there: notes stay in it")
-    add("--sweeps", type=Path, default=sweeps, metavar="FOLDER", help="the studies' (sweeps)")
+    add(
+        "--sweeps",
+        type=paths.expanded,
+        default=sweeps,
+        metavar="FOLDER",
+        help="the studies' (sweeps)",
+    )
     add("--optuna-port", type=_port, default=8080, help="the dashboard's (%(default)s)")
     add("--no-browser", action="store_true", help="only print the addresses")
     return parser.parse_args(words)

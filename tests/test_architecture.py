@@ -43,7 +43,7 @@ LIVES_IN = {
     "mlflow": "tracking",
     "rich": "cli system.checks features.extraction data commands",
     "psutil": "system.resources",
-    "hydra": "cli study system.checks commands",
+    "hydra": "cli core.commands study system.checks commands",
     "omegaconf": "cli study commands",
     "optuna": "study plots.study system.study_copies commands",
     "optuna_workers": "errors core cli mlflow_store study tracking system.checks commands",

@@ -23,6 +23,7 @@ from omegaconf.resolvers import oc
 from optuna_workers.masking import remember
 from optuna_workers.workers import hydra_folder
 
+from catdog.cli import typed
 from catdog.cli.overrides import CONFIG, named, plain
 from catdog.core import interrupts, paths
 from catdog.errors import CatdogError
@@ -167,7 +168,9 @@ def start(task: Callable[[DictConfig], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing; see explain
     hydra_folder.mask_saved()
     folder = str(paths.configs())
+    sys.modules["hydra.main"].get_args_parser = typed.parser  # type: ignore[attr-defined]
     try:
+        sys.argv[1:] = typed.as_meant(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=folder, config_name=CONFIG)(task)()
     except KeyboardInterrupt:
         exit_with("interrupted", 130)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from catdog import data
 from catdog.cli import counts
-from catdog.core import runtime
+from catdog.core import paths, runtime
 from catdog.core.memo import Memo
 from catdog.data.manifest import Manifest
 from catdog.models import pretrained
@@ -28,7 +26,7 @@ def photos(settings: Settings, progress: Progress, memo: Memo | None = None) -> 
         DataError: there are no usable photos.
     """
     runtime.configure(settings.threads)
-    cache = Path(settings.features.dir).expanduser()
+    cache = paths.expanded(settings.features.dir)
     data.require_writable(cache)
     manifest = (memo or Memo()).get(
         "manifest",
@@ -64,7 +62,7 @@ def photos_and_weights(
             alpha=choice.alpha,
             weights=choice.weights,
             source=choice.weights_source,
-            cache_dir=Path(settings.features.dir).expanduser(),
+            cache_dir=paths.expanded(settings.features.dir),
             notify=progress.note,
         ),
     )

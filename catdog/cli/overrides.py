@@ -1,24 +1,22 @@
-"""Reads and writes Hydra's overrides as text: keys, values, and the command that repeats a run."""
+"""Reads Hydra's overrides and the configurations that are composed of them."""
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.conf import HydraConf
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from optuna_workers.masking import without_passwords
 
-from catdog.core import paths
+from catdog.core import commands, paths
 
 CONFIG = "train"
 """Name of the configuration that every command composes, unless a search names its own."""
-
-FILE_KEYS = ("data.path", "data.drop", "backbone.weights", "features.dir")
-"""Keys whose value is a file or a folder."""
 
 
 def named(words: Sequence[str]) -> dict[str, str]:
@@ -31,7 +29,7 @@ def named(words: Sequence[str]) -> dict[str, str]:
         >>> named(["-m", "optimizer.lr=0.01", "+data.path='my photos'"])
         {'optimizer.lr': '0.01', 'data.path': 'my photos'}
     """
-    return {key_of(word): word.partition("=")[2].strip("'\"") for word in words if "=" in word}
+    return {key_of(word): commands.text(word) for word in words if "=" in word}
 
 
 def key_of(word: str) -> str:
@@ -42,32 +40,6 @@ def key_of(word: str) -> str:
         ('experiment', 'schedule')
     """
     return word.lstrip("+~").partition("=")[0]
-
-
-def absolute(override: str) -> str:
-    """Return an override with the absolute path of its file, so that it works from any folder.
-
-    Args:
-        override: Any override; only those of ``FILE_KEYS`` with a file that exists are changed.
-
-    Example:
-        >>> absolute("data.path=/") == absolute("data.path=/"), absolute("optimizer.lr=0.01")
-        (True, 'optimizer.lr=0.01')
-    """
-    key, _, value = override.partition("=")
-    path = Path(value).expanduser()
-    if key not in FILE_KEYS or not value or path.is_absolute() or not path.exists():
-        return override
-    return f"{key}='{path.absolute()}'"
-
-
-def typed_command() -> str:
-    """Return this process's command, with absolute paths, so that it can be pasted anywhere."""
-    words = [absolute(word) for word in sys.argv[1:]]
-    if words[:2] == ["--config-dir", str(paths.sweeps())]:  # set by python -m catdog.sweep
-        words = ["python", "-m", "catdog.sweep", *words[3:]]
-        return paths.without_password(shlex.join(words))
-    return paths.without_password(shlex.join(["python", "-m", "catdog.train", *words]))
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
@@ -128,6 +100,76 @@ def unnamed(cfg: DictConfig) -> list[str]:
         return []
     alone = dict(_leaves(plain(hydra.compose(CONFIG, list(job.overrides.task)))))
     return [key for key, value in _leaves(plain(cfg)) if alone.get(key) != value]
+
+
+def standing_alone(cfg: DictConfig, job: HydraConf) -> list[str]:
+    """Return overrides that give a job's configuration without configuration files of the user's.
+
+    These may change or be gone by the time the run is repeated, and what a store says may not name
+    them. Without such files the overrides are those of the job.
+
+    Args:
+        cfg: The job's configuration.
+        job: Its part ``hydra``.
+    """
+    words, choices = list(job.overrides.task), job.runtime.choices
+    known = {str(group): _is_own(str(group), option) for group, option in choices.items()}
+    # trials of a search name all that its file sets: see unnamed
+    alone = job.job.config_name == CONFIG or job.mode == RunMode.MULTIRUN
+    if alone and all(known.values()) and _own_files(job):
+        return words
+    words = [word for word in words if known.get(key_of(word), True)]
+    named = {key_of(word) for word in words}
+    usual = _composed([]).hydra.runtime.choices
+    for group, option in choices.items():
+        if group in usual and group not in named and known[group] and usual[group] != option:
+            words.append(f"{group}={option}")
+    return [*words, *_differences(cfg, _composed(words))]
+
+
+def foreign(words: Sequence[str]) -> bool:
+    """Return whether overrides choose an option that only a user's own file describes.
+
+    Example:
+        >>> foreign(["data=folder", "seed=1"]), foreign(["data=mine"])
+        (False, True)
+    """
+    chosen = [(key_of(word), commands.text(word)) for word in words]
+    return not all(_is_own(*one) for one in chosen if (paths.configs() / one[0]).is_dir())
+
+
+def _own_files(job: HydraConf) -> bool:
+    """Return whether the main folder of configurations is catdog's own."""
+    return any(
+        source.provider == "main" and source.path == str(paths.configs())
+        for source in job.runtime.config_sources
+    )
+
+
+def _is_own(group: str, option: Any) -> bool:
+    """Return whether catdog has an option; Hydra's own groups say nothing about a run."""
+    hydras = group.split("/")[0] == "hydra" or not isinstance(option, str)
+    return hydras or (paths.configs() / group / f"{option}.yaml").is_file()
+
+
+def _composed(words: list[str]) -> DictConfig:
+    """Compose catdog's own files, whatever else this command's Hydra looks into."""
+    folder = create_config_search_path(str(paths.configs()))
+    loader = ConfigLoaderImpl(config_search_path=folder)
+    return loader.load_configuration(CONFIG, words, RunMode.RUN, from_shell=False)
+
+
+def _differences(cfg: DictConfig, alone: DictConfig) -> list[str]:
+    """Return the overrides that turn a configuration into another one."""
+    wanted, there = dict(_leaves(plain(cfg))), dict(_leaves(plain(alone)))
+    secret = hidden(cfg)
+    sets = [
+        f"{key}={secret[key]}" if key in secret else commands.override(key, value)
+        for key, value in wanted.items()
+        if key not in there or there[key] != value
+    ]
+    adds = [one if key_of(one) in there else f"+{one}" for one in sets]
+    return [*adds, *(f"~{key}" for key in there if key not in wanted)]
 
 
 def _leaves(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

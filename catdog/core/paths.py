@@ -46,6 +46,16 @@ def root() -> Path:
     return clone if (clone / "conf" / "train.yaml").is_file() else here()
 
 
+def expanded(text: str | Path) -> Path:
+    """Return a path as a person means it: ``~`` is their home, unless something is named so.
+
+    Example:
+        >>> expanded("~/photos") == Path.home() / "photos", expanded("~nobody/photos").as_posix()
+        (True, '~nobody/photos')
+    """
+    return Path(text) if Path(text).exists() else Path(os.path.expanduser(text))
+
+
 def store(uri: str | None, folder: Path) -> str:
     """Return the address of the MLflow store.
 

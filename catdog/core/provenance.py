@@ -6,7 +6,6 @@ import contextlib
 import functools
 import os
 import platform
-import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from catdog.core.paths import without_password
+from catdog.core import commands
 
 DIFF = (
     "diff", "--binary", "--no-color", "--no-ext-diff", "--src-prefix=a/", "--dst-prefix=b/",
@@ -55,8 +54,8 @@ class Provenance:
     command: str = field(init=False)
 
     def __post_init__(self) -> None:
-        words = ["python", "-m", "catdog.train", *self.overrides]
-        object.__setattr__(self, "command", without_password(shlex.join(words)))
+        command = commands.command("python", "-m", "catdog.train", *self.overrides)
+        object.__setattr__(self, "command", command)
 
 
 @dataclass(frozen=True)

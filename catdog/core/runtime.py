@@ -64,8 +64,9 @@ def gpus() -> list[str]:
 
 
 if __name__ == "__main__":  # catdog.doctor runs this in a process of its own
-    with tempfile.TemporaryDirectory() as home:  # Keras would write a file into the user's home
-        os.environ["KERAS_HOME"] = home
+    with tempfile.TemporaryDirectory() as home:
+        # Keras, and Matplotlib which it imports, would write files into the user's home
+        os.environ["KERAS_HOME"] = os.environ["MPLCONFIGDIR"] = home
         configure(None)
         load_tensorflow()
         print(json.dumps(gpus()))

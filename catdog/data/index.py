@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from catdog.core.paths import expanded
 from catdog.data import archive, demo, exclusions, folders, manifest, scan, split
 from catdog.errors import ConfigError, DataError
 from catdog.progress import Progress
@@ -55,7 +56,7 @@ def prepare(
     )
     if choice.drop is None:
         return built
-    listed = exclusions.read(Path(choice.drop).expanduser(), choice.drop_above)
+    listed = exclusions.read(expanded(choice.drop), choice.drop_above)
     reduced = exclusions.apply(built, listed, choice.drop)
     progress.note(f"Left {reduced.dropped:,} photos of {choice.drop} out of training")
     return reduced
@@ -69,7 +70,7 @@ def _root(choice: Data, cache_dir: Path, progress: Progress) -> Path:
         from catdog.data import tfds  # tensorflow-datasets is an extra
 
         return tfds.export_cats_vs_dogs(choice.path, cache_dir, progress)
-    path = Path(choice.path or "").expanduser().absolute()
+    path = expanded(choice.path or "").absolute()
     if path.suffix.lower() == ".zip" or path.is_file():
         return archive.unpack(path, cache_dir, progress)
     inner = path / "train.zip"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
 
+from catdog.core import paths
 from catdog.core.memo import Memo
 from catdog.data.manifest import Manifest, Photo
 from catdog.experiment import prefix
@@ -116,7 +116,7 @@ def feeds(
             split: Live(extractor, manifest.of(split), policy=name, seed=seed, views=views)
             for split, (name, views) in wanted.items()
         }
-    root = Path(settings.features.dir).expanduser()
+    root = paths.expanded(settings.features.dir)
     ram = settings.features.ram_mb * 2**20
     cut = f" before {block}" if (block := extractor.facts["cut"]) else ""
     sets = {

@@ -89,6 +89,7 @@ def batches(
     rotated = any(photo.orientation != 1 for photo in photos)  # checking each costs 3 % more time
     augmented = policy != "none" and bool(np.any(views))
 
+    @tf.autograph.experimental.do_not_convert  # it would write files into the temporary folder
     def load(
         source: tf.Tensor, orientation: tf.Tensor, view: tf.Tensor, photo_seed: tf.Tensor
     ) -> tf.Tensor:

@@ -106,7 +106,9 @@ class Extractor:
         if not hasattr(self.prefix, "compiled_extraction"):
             spec = tf.TensorSpec((SLICE, *self.prefix.input_shape[1:]), tf.float32)
             self.prefix.compiled_extraction = tf.function(
-                lambda photos: self.prefix(photos, training=False), input_signature=[spec]
+                lambda photos: self.prefix(photos, training=False),
+                input_signature=[spec],
+                autograph=False,
             )
         compiled = self.prefix.compiled_extraction
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
+from catdog.core import paths
 from catdog.errors import DataError
 from catdog.progress import Progress
 from catdog.settings import Features
@@ -49,12 +49,12 @@ def _find(name: str, progress: Progress) -> Iterator[tuple[str, str]]:
     from catdog import data
     from catdog.data import archive, folders
 
-    path = Path(name).expanduser()
+    path = paths.expanded(name)
     if not path.exists():
         raise DataError(name, "there is no such file or folder")
     root = path
     if path.suffix.lower() == ".zip" and path.is_file():
-        cache = Path(Features().dir).expanduser()
+        cache = paths.expanded(Features().dir)
         data.require_writable(cache)
         root = archive.unpack(path, cache, progress)
     if not root.is_dir():

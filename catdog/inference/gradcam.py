@@ -103,7 +103,7 @@ class GradCAM:
         self._tail = keras.Model(maps[-1], last.output)
         photos = tf.TensorSpec((None, *self._body.input_shape[1:]), tf.float32)
         signature = [photos, tf.TensorSpec((None,), tf.int32)]
-        self._compute = tf.function(self._heat, input_signature=signature)
+        self._compute = tf.function(self._heat, input_signature=signature, autograph=False)
         self.centres = receptive_field_centres(*networks)
 
     def heat(self, photos: tf.Tensor, classes: np.ndarray) -> np.ndarray:

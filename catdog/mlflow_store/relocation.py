@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from catdog.core import commands
+
 TAG = "catdog.moved_from"
 """Tag of an experiment: the folders, as a JSON list, in which its store was before."""
 
@@ -126,14 +128,16 @@ def translated(words: Sequence[str], database: Path) -> list[str]:
 
 
 def _translated(word: str, roots: Iterable[tuple[Path, Path]]) -> str:
-    key, _, value = word.partition("=")
+    key = word.partition("=")[0]
     scheme = "sqlite:///" if key.lstrip("+") == "tracking.uri" else ""
-    path = Path(value.strip("'\"").removeprefix(scheme))
-    if key.lstrip("+") not in FILES or not path.is_absolute():
+    if key.lstrip("+") not in FILES:
+        return word
+    path = Path(commands.text(word).removeprefix(scheme))
+    if not path.is_absolute():
         return word
     for old, new in roots:
         if path.is_relative_to(old) and (here := new / path.relative_to(old)).exists():
-            return f"{key}='{scheme}{here}'"
+            return commands.override(key, f"{scheme}{here}")
     return word
 
 

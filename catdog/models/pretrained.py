@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catdog.core import links
+from catdog.core import links, paths
 from catdog.errors import ConfigError
 from catdog.models import keras_host, pypi_wheel
 from catdog.models.weight_sources import Attempt, Unavailable, Weights, first_available
@@ -67,7 +67,7 @@ def resolve(
     >>> resolve("mobilenet_v2", weights="none", cache_dir=Path("unused"))
     Weights(source='none', detail='', path=None, sha256='')
     """
-    folder = Path(cache_dir).expanduser() / "weights"
+    folder = paths.expanded(cache_dir) / "weights"
     if weights == "none":
         return Weights("none", "", None, "")
     if weights != "imagenet":
@@ -138,7 +138,7 @@ def on_this_machine(name: str, *, alpha: float = 1.0, cache_dir: Path) -> Weight
         OSError: they are not on this machine; the message gives a reason for each place.
     """
     _, path, md5 = keras_host.published(name, alpha)
-    folder = Path(cache_dir).expanduser() / "weights"
+    folder = paths.expanded(cache_dir) / "weights"
     attempts: list[Attempt] = [("keras-cache", partial(keras_host.cached, path, md5))]
     if (name, alpha) == pypi_wheel.HOLDS:
         attempts.append(("converted", partial(pypi_wheel.cached, folder, hold=False)))
@@ -163,7 +163,7 @@ def downloads(name: str, *, alpha: float = 1.0) -> tuple[str, str]:
 
 
 def _from_file(given: str, *, name: str, alpha: float, folder: Path) -> Weights:
-    path = Path(given).expanduser().absolute()
+    path = paths.expanded(given).absolute()
     fix = "backbone.weights=imagenet"
     try:
         content = path.read_bytes()

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from optuna_workers import search_plan
 from optuna_workers.search_plan import SearchPlan
 
-from catdog.cli import hydra_app
+from catdog.cli import hydra_app, typed
 from catdog.core import paths
 from catdog.errors import CatdogError
 from catdog.study import catalog, pilot
@@ -29,6 +29,7 @@ def report(name: str, overrides: Sequence[str]) -> None:
         known = {search.name: search for search in catalog.searches(paths.sweeps())}
         if name not in known:
             raise CatdogError(catalog.unknown_message(name, list(known)))
+        overrides = typed.as_meant(["-m", *overrides])[1:]
         config, planned = _composed(name, overrides)
         print(f"{name}: {known[name].question}")
         for title, text in _plan(config, planned, known[name].budget):

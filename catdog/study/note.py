@@ -6,13 +6,17 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from catdog.core import paths
+from catdog.cli import typed
+from catdog.cli.overrides import key_of
+from catdog.core import commands, paths
 from catdog.study import catalog, trials
 
 if TYPE_CHECKING:
     from optuna_workers import StudyInfo
 
     from catdog.study.winner import Winner
+
+STORE_KEYS = ("tracking.uri", "tracking.experiment")
 
 
 def write(info: StudyInfo, command: str, winners: Sequence[Winner] = (), metric: str = "") -> str:
@@ -32,9 +36,15 @@ def write(info: StudyInfo, command: str, winners: Sequence[Winner] = (), metric:
     lines += [f"| {_code(name)} | {_code(text)} |" for name, text in info.space.items()]
     lines += ["", "Run it again, or go on with it:\n", f"    {command}\n"]
     if len(winners) == 1:
-        repeat = f"    python -m catdog.train +best={info.name}\n"
-        lines += ["Repeat the winner:\n", repeat]
+        lines += ["Repeat the winner:\n", f"    {repeat_command(info)}\n"]
     return "\n".join(lines)
+
+
+def repeat_command(info: StudyInfo) -> str:
+    """Return the command that repeats the winner; it names the store if that is not the usual."""
+    where = [word for word in info.overrides if key_of(word) in STORE_KEYS]
+    words = [commands.override("+best", info.name), *map(typed.absolute, where)]
+    return commands.command("python", "-m", "catdog.train", *words)
 
 
 def _question(info: StudyInfo) -> str:

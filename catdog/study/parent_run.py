@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from omegaconf import OmegaConf
 from optuna_workers import Postponed, StudyInfo, SweepCallback, TrialInfo
 from optuna_workers.masking import without_passwords
 
-from catdog.cli.overrides import typed_command
+from catdog.cli import typed
 from catdog.core import paths
 from catdog.errors import ConfigError
 from catdog.mlflow_store import outage
@@ -157,9 +158,9 @@ def _tags(info: StudyInfo) -> dict[str, str]:
 
     return {
         names.KIND: "sweep",
-        names.COMMAND: typed_command(),
+        names.COMMAND: typed.command(sys.argv[1:]),
         **names.commit_tags(commit(paths.root())),
-        names.NOTE: note.write(info, typed_command()),
+        names.NOTE: note.write(info, typed.command(sys.argv[1:])),
         names.SOURCE_NAME: "catdog.train",
         names.HYDRA_DIR: str(info.directory),
         names.STUDY: info.name,

@@ -15,6 +15,7 @@ from pathlib import Path
 from optuna_workers import status
 
 from catdog.cli.overrides import key_of
+from catdog.core import commands
 from catdog.errors import CatdogError
 
 PILOT_KEYS = """hydra.sweeper.n_trials hydra.sweeper.study_name hydra.sweeper.storage
@@ -61,8 +62,8 @@ def run(name: str, overrides: Sequence[str], trials: int, jobs: int) -> Pilot:
             "hydra.sweeper.n_trials": str(trials),
             "hydra.sweeper.study_name": "pilot",
             "hydra.sweeper.storage": "null",
-            "hydra.sweep.dir": f"'{folder}/pilot'",
-            "tracking.uri": f"'sqlite:///{folder}/mlflow.db'",
+            "hydra.sweep.dir": commands.quoted(f"{folder}/pilot"),
+            "tracking.uri": commands.quoted(f"sqlite:///{folder}/mlflow.db"),
         }
         others = [word for word in overrides if key_of(word) not in own]
         words = [name, *others, *(f"{key}={value}" for key, value in own.items())]

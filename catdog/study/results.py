@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optuna_workers import StudyInfo
 
-from catdog.cli import stored
-from catdog.cli.overrides import absolute, typed_command
+from catdog.cli import overrides, stored, typed
+from catdog.errors import CatdogError
 from catdog.plots.scatter import Point
 from catdog.study import note, winner
 from catdog.study.trials import Trial, best, state_of, write_csv
@@ -91,7 +93,7 @@ class Result:
         if len(winners) == 1:
             self._run.tags(_winner_tags(winners[0]))
             self._log_model(winners[0].run_id)
-        text = note.write(self._info, typed_command(), winners, self._metrics[0])
+        text = note.write(self._info, typed.command(sys.argv[1:]), winners, self._metrics[0])
         self._run.tags({names.NOTE: text})
 
     def _draw(self, place: Path) -> None:
@@ -118,14 +120,18 @@ class Result:
         given = ran.user_attrs.get("overrides", [])
         own = set(self._info.overrides)  # of this command; the rest comes from the database
         kept = [one for one in given if one in own or not stored.complaint(one)]
-        overrides = [absolute(one) for one in kept]
+        run_id = ran.user_attrs.get(names.RUN_ID, "")
+        if overrides.foreign(given) and run_id:  # its run names what the user's files say
+            with contextlib.suppress(CatdogError):
+                kept = stored.of_run(self._tracker.open(run_id))
+        words = [typed.absolute(one) for one in kept]
         return winner.Winner(
             trial=ran.number,
-            run_id=ran.user_attrs.get(names.RUN_ID, ""),
+            run_id=run_id,
             values=trial.values,
             params=dict(trial.params),
-            command=Provenance(overrides=overrides).command,
-            overrides=overrides,
+            command=Provenance(overrides=words).command,
+            overrides=words,
         )
 
     def _log_model(self, run_id: str) -> None:

@@ -12,7 +12,7 @@ import yaml
 from optuna_workers.masking import without_passwords
 
 from catdog.cli import stored
-from catdog.core import plain_yaml
+from catdog.core import commands, plain_yaml
 from catdog.core.provenance import Provenance
 from catdog.errors import SHOWN, ConfigError, DataError, listed
 from catdog.tracking import Tracker, names, past_run, run_lookup
@@ -126,7 +126,9 @@ def parent_run_of(study_name: str, tracker: Tracker) -> StoredRun:
     where = f"experiment {tracker.experiment} of {tracker.shown_uri}"
     if fitting:
         found = f"a prefix of {len(fitting)} studies in {where}: {listed(fitting)}"
-        raise ConfigError("+best", study_name, found, f"+best={fitting[0]}")
+        raise ConfigError(
+            "+best", study_name, found, commands.command(commands.override("+best", fitting[0]))
+        )
     if not known:
         raise ConfigError(
             "+best", study_name, f"no study was logged to {where}",
@@ -134,6 +136,5 @@ def parent_run_of(study_name: str, tracker: Tracker) -> StoredRun:
         )  # fmt: skip
     near = difflib.get_close_matches(study_name, known, n=SHOWN, cutoff=0.5)
     some = f"the nearest: {listed(near)}" if near else f"the latest: {listed(known)}"
-    raise ConfigError(
-        "+best", study_name, f"no such study in {where}; {some}", f"+best={(near or known)[0]}"
-    )
+    fix = commands.command(commands.override("+best", (near or known)[0]))
+    raise ConfigError("+best", study_name, f"no such study in {where}; {some}", fix)

@@ -13,6 +13,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from catdog.core import paths
 from catdog.errors import CatdogError
 from catdog.system import services
 from catdog.system.finding import NOTE, OK, RED, WARNING, Finding
@@ -171,7 +172,7 @@ def disk(options: Namespace) -> Iterator[Finding]:
 
 
 def _cache(options: Namespace) -> Path:
-    return Path(options.dir).expanduser()
+    return paths.expanded(options.dir)
 
 
 def cache(options: Namespace) -> Iterator[Finding]:

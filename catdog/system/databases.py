@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catdog.core import paths
+from catdog.core import commands, paths
 from catdog.errors import CatdogError, ConfigError
 
 if TYPE_CHECKING:
@@ -77,8 +77,9 @@ def runs(uri: str) -> str:
         (version,) = _row(database, "SELECT version_num FROM alembic_version")
         known, outdated = _revisions()
         if version in outdated:
-            fix = f"`mlflow db upgrade {paths.without_password(uri)}`, after a copy of it"
-            raise CatdogError(f"its tables are of an older MLflow; try {fix}")
+            fix = commands.command("mlflow", "db", "upgrade", paths.without_password(uri))
+            found = "its tables are of an older MLflow"
+            raise CatdogError(f"{found}; try `{fix}`, after a copy of it")
         if known and version not in known:
             fix = "`pip install --upgrade mlflow`"
             raise CatdogError(f"its tables are of a newer MLflow than is installed; try {fix}")

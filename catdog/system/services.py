@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import urllib.request
@@ -24,9 +25,7 @@ def weights(options: Namespace) -> Iterator[Finding]:
     from catdog.models import pretrained
 
     try:
-        found = pretrained.on_this_machine(
-            "mobilenet_v2", cache_dir=Path(options.dir).expanduser()
-        )
+        found = pretrained.on_this_machine("mobilenet_v2", cache_dir=paths.expanded(options.dir))
     except OSError:
         pass
     else:
@@ -64,10 +63,13 @@ def _index_problem(package: str) -> str:
     name = package.partition("==")[0]
     options = ["--retries=0", f"--timeout={NETWORK_SECONDS}", "--no-cache-dir", "--no-input"]
     words = [sys.executable, "-m", "pip", "--disable-pip-version-check", "index", "versions"]
+    # pip asks a compiler on the path for its version, and rustup then makes a folder in the home
+    env = {**os.environ, "PATH": str(Path(sys.executable).parent)}
     try:
         done = subprocess.run(
-            [*words, name, *options], capture_output=True, text=True, timeout=4 * NETWORK_SECONDS
-        )
+            [*words, name, *options],
+            capture_output=True, text=True, env=env, timeout=4 * NETWORK_SECONDS,
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
         return "pip does not answer"
     if done.returncode == 0:

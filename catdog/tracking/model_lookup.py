@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from catdog.core import commands, paths
 from catdog.errors import SHOWN, ConfigError, DataError, listed
 from catdog.settings import Tracking
 from catdog.tracking import names, store
@@ -76,7 +77,7 @@ def resolve(
         DataError: there is no such file, or the ``classes.json`` beside it is no list of names.
     """
     if name.endswith(".keras") or (os.sep in name and not name.startswith("models:/")):
-        return _file(Path(name).expanduser())
+        return _file(paths.expanded(name))
     tracker = store.open_store(uri, experiment)
     try:
         return _Search(name, tracker, folder).result()
@@ -180,7 +181,7 @@ class _Search:
         fitting = ids_with_prefix(self._name, self._tracker) + matching(self._name, best_runs)
         if len(fitting) > 1:
             shown = f"{len(fitting)} runs and studies of {self._where} start so: {listed(fitting)}"
-            raise self._refusal(shown, f"--model {fitting[0]}")
+            raise self._refusal(shown, commands.command("--model", fitting[0]))
         if fitting:
             (one,) = fitting
             return self._best_trial(one, best_runs) if one in best_runs else one

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shlex
 import shutil
 import sys
 import time
@@ -18,7 +17,7 @@ from optuna_workers.storage import disks
 from optuna_workers.storage.patience import Fault
 from sqlalchemy.exc import SQLAlchemyError
 
-from catdog.core import interrupts, paths
+from catdog.core import commands, interrupts, paths
 from catdog.errors import CatdogError, ConfigError
 from catdog.mlflow_store import creation, relocation
 from catdog.mlflow_store.outage import STORE, fault_of, lock_of
@@ -237,7 +236,7 @@ class Tracker:
         page = f"/#/experiments/{self.experiment_id}/runs/{run_id}"
         if self.uri.startswith("http"):
             return self.shown_uri.rstrip("/") + page
-        command = f"{_program('mlflow')} ui --backend-store-uri {shlex.quote(self.shown_uri)}"
+        command = commands.command(_program("mlflow"), "ui", "--backend-store-uri", self.shown_uri)
         return f"{command}\nhttp://127.0.0.1:5000{page}"
 
     def _end_dead_runs(self) -> None:

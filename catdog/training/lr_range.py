@@ -104,7 +104,9 @@ def run(
     average, lowest = _MovingAverage(), math.inf
     inner = getattr(steps.optimizer, "inner_optimizer", steps.optimizer)
     step = tf.function(
-        lambda features, labels: steps.step(features, labels)[0], reduce_retracing=True
+        lambda features, labels: steps.step(features, labels)[0],
+        reduce_retracing=True,
+        autograph=False,
     )
     try:
         for rate, (features, labels) in zip(

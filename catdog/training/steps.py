@@ -7,7 +7,7 @@ those of Keras, unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -17,6 +17,9 @@ from catdog.features.feeds import Chunk, Feed
 
 EVALUATION_ROWS = 256
 """Rows per batch of an evaluation."""
+
+Sums = tuple[tf.Tensor, tf.Tensor]
+"""Loss and number of correctly classified rows."""
 
 
 class Steps:
@@ -63,8 +66,9 @@ class Steps:
         self._decay = ema or 0.0
         variables = [variable.value for variable in model.trainable_variables]
         self._averages = [tf.Variable(v, trainable=False) for v in variables] if ema else []
-        self._train = tf.function(self._train_rows, reduce_retracing=True)
-        self._evaluate = tf.function(self._evaluate_rows, reduce_retracing=True)
+        # without autograph, which writes a file into the temporary folder for each function
+        self._train = tf.function(self._train_rows, reduce_retracing=True, autograph=False)
+        self._evaluate = tf.function(self._evaluate_rows, reduce_retracing=True, autograph=False)
 
     def train(self, chunk: Chunk) -> tuple[tf.Tensor, tf.Tensor]:
         """Train on a chunk, in its order.
@@ -78,16 +82,14 @@ class Steps:
     def _train_rows(
         self, features: tf.Tensor, labels: tf.Tensor, order: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        loss, correct = tf.constant(0.0), tf.constant(0.0)
-        rows, size = tf.shape(order)[0], self.batch_size
-        for start in tf.range(0, rows, size):
-            batch = order[start : start + size]
+        def add(start: tf.Tensor, loss: tf.Tensor, correct: tf.Tensor) -> Sums:
+            batch = order[start : start + self.batch_size]
             y = tf.gather(labels, batch)
             batch_loss, logits = self.step(tf.gather(features, batch), y)
             count = tf.cast(tf.shape(batch)[0], tf.float32)
-            loss += batch_loss * count
-            correct += count_correct(logits, y)
-        return loss, correct
+            return loss + batch_loss * count, correct + count_correct(logits, y)
+
+        return _over_rows(tf.shape(order)[0], self.batch_size, add)
 
     def step(self, features: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Take one optimizer step.
@@ -125,14 +127,14 @@ class Steps:
     def _evaluate_rows(
         self, features: tf.Tensor, labels: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        loss, correct = tf.constant(0.0), tf.constant(0.0)
-        for start in tf.range(0, tf.shape(labels)[0], EVALUATION_ROWS):
+        def add(start: tf.Tensor, loss: tf.Tensor, correct: tf.Tensor) -> Sums:
             rows = slice(start, start + EVALUATION_ROWS)
             y = labels[rows]
             logs = log_probabilities(self.model, features[:, rows])
-            loss -= tf.reduce_sum(tf.gather(logs, y, batch_dims=1))
-            correct += count_correct(logs, y)
-        return loss, correct
+            more = tf.reduce_sum(tf.gather(logs, y, batch_dims=1))
+            return loss - more, correct + count_correct(logs, y)
+
+        return _over_rows(tf.shape(labels)[0], EVALUATION_ROWS, add)
 
     def swap_averages(self) -> None:
         """Exchange the weights and their moving average, if there is one."""
@@ -140,6 +142,17 @@ class Steps:
             current = tf.identity(variable.value)
             variable.assign(average)
             average.assign(current)
+
+
+def _over_rows(rows: tf.Tensor, size: int, add: Callable[..., Sums]) -> Sums:
+    """Call ``add`` for the start of each batch, with the sums of loss and hits so far."""
+
+    def body(start: tf.Tensor, loss: tf.Tensor, correct: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return start + size, *add(start, loss, correct)
+
+    sums = (tf.constant(0), tf.constant(0.0), tf.constant(0.0))
+    _, loss, correct = tf.while_loop(lambda start, *_: start < rows, body, sums)
+    return loss, correct
 
 
 def log_probabilities(model: keras.Model, features: tf.Tensor) -> tf.Tensor:
@@ -191,7 +204,9 @@ def predict(model: keras.Model, feed: Feed) -> np.ndarray:
     Returns:
         (n, classes) float32, in the feed's order.
     """
-    compute = tf.function(lambda x: tf.exp(log_probabilities(model, x)), reduce_retracing=True)
+    compute = tf.function(
+        lambda x: tf.exp(log_probabilities(model, x)), reduce_retracing=True, autograph=False
+    )
     parts = []
     for features, _ in feed.ordered():
         step = max(1, 2**24 // int(np.prod(feed.shape)))  # at most 64 MiB of float32 at once

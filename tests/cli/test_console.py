@@ -74,7 +74,7 @@ def test_the_closing_table_has_every_figure_and_a_command_to_paste(capsys, monke
         seconds={"fit": 1.0, "features": 2.0, "total": 4.0},
         parameters=1234567,
     )
-    browse = "mlflow ui --backend-store-uri sqlite:////tmp/[final] runs/mlruns/mlflow.db"
+    browse = f"mlflow ui --backend-store-uri sqlite:////tmp/[final] runs/{'x' * 250}/mlflow.db"
     train.print_summary(outcome, browse)
     out, err = capsys.readouterr()
     assert err == ""

@@ -422,6 +422,31 @@ def test_a_machine_that_is_ready(tmp_path: Path) -> None:
     assert sorted(tmp_path.rglob("*")) == before, "nothing is made by looking"
 
 
+@pytest.mark.tensorflow
+@pytest.mark.slow
+def test_it_makes_nothing_in_an_empty_home(
+    tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MPLCONFIGDIR", "KERAS_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    compiler = tmp_path / "bin" / "rustc"  # rustup's, which pip asks for its version
+    compiler.parent.mkdir()
+    compiler.write_text('#!/bin/sh\nmkdir "$HOME/.rustup"\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{compiler.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    for place in ("scratch", "store", "sweeps/one"):
+        (tmp_path / place).mkdir(parents=True)
+    shutil.copy(empty_store, tmp_path / "store")
+    url = f"sqlite:///{tmp_path}/sweeps/one/study.db"
+    optuna.create_study(study_name="one", storage=url)
+    before = sorted(tmp_path.rglob("*"))
+    uri = f"sqlite:///{tmp_path}/store/mlflow.db"
+    said = run("--uri", uri, "--sweeps", tmp_path / "sweeps")
+    assert said.status == 0 and "1 in " in said.out, said.out
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 @pytest.mark.parametrize("broken", ["tensorflow", "hydra", "rich", "psutil", "sqlalchemy"])
 def test_a_machine_on_which_a_library_is_broken(
     broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -110,7 +110,7 @@ def test_classes_that_the_model_does_not_know_are_one_message(
     assert said.status == 1
     assert said.complaints == [
         "catdog: data.classes=wolf: the model only tells cat, dog apart; try "
-        "`data.classes=[cat,dog]`"
+        "`'data.classes=[cat,dog]'`"
     ]
     assert "Traceback" not in said.err
     assert "Predicting" not in said.err

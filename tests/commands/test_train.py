@@ -578,8 +578,8 @@ def test_hydra_full_error_shows_the_traceback(tmp_path: Path, monkeypatch) -> No
     ],
 )
 def test_the_command_names_files_in_full(override: str, kept: bool) -> None:
-    from catdog.cli.overrides import absolute
+    from catdog.cli.typed import absolute
 
     Path("photos").mkdir()
-    wanted = override if kept else f"{override.split('=')[0]}='{Path('photos').absolute()}'"
+    wanted = override if kept else f"{override.split('=')[0]}={Path('photos').absolute()}"
     assert absolute(override) == wanted

@@ -24,6 +24,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 from omegaconf import OmegaConf
 
 from catdog.cli import overrides as words_of
+from catdog.cli import typed
 from catdog.cli.main import COMMANDS
 from catdog.core import paths
 from catdog.settings import parse
@@ -102,9 +103,9 @@ def parsed(
         raise Parsed(asked, rest)
 
     module = importlib.import_module(f"catdog.{name}")
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", stop)
     monkeypatch.setattr(sys, "argv", [f"catdog {name}", *words])
-    with pytest.raises((Parsed, SystemExit)) as ended:
+    with monkeypatch.context() as patched, pytest.raises((Parsed, SystemExit)) as ended:
+        patched.setattr(argparse.ArgumentParser, "parse_known_args", stop)
         module.main()
     if isinstance(ended.value, SystemExit):
         assert ended.value.code in (0, None), f"{name} does not take {shlex.join(words)}"
@@ -126,7 +127,7 @@ def check_overrides(name: str, words: Sequence[str]) -> None:
         assert set(flags) <= HYDRA_TAKES, flags
         assert len(plain) + len(flags) == len(words), f"what is {set(words) - set(plain)}?"
     plain = [word for word in plain if not word.startswith("+best=")]
-    found = OverridesParser.create().parse_overrides(plain)
+    found = OverridesParser.create().parse_overrides(typed.as_meant(["-m", *plain])[1:])
     chosen = [first(override) for override in found if not launches(override)]
     assert name == "train" or (paths.sweeps() / f"{name}.yaml").is_file(), name
     place, more = str(paths.configs()), []

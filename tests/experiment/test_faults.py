@@ -59,13 +59,16 @@ class Struck:
     rows_then: bytes
     index_then: bytes
     again: Ended
+    left: list[str]
 
 
 @pytest.fixture(scope="module")
 def struck(pair: Mapping[str, Run], lab: Lab) -> Struck:
     other = lab.folder / "other"
     words = lab.overrides(features__dir=other, features__batch_size=2)
-    victim = lab.start("victim", *words)
+    scratch = lab.folder / "victim's scratch"
+    scratch.mkdir()
+    victim = lab.start("victim", *words, TMPDIR=str(scratch))
     endless = lab.start(
         "endless",
         *lab.overrides(trainer__epochs=10**6, trainer__patience="null", lr_range__enabled="false"),
@@ -75,7 +78,7 @@ def struck(pair: Mapping[str, Run], lab: Lab) -> Struck:
         wait_for(lambda: rows_in(other) >= 6, process=victim, every=0.002)
         victim.send_signal(signal.SIGKILL)
         assert ended(victim).status == -signal.SIGKILL
-        killed_at = rows_in(other)
+        killed_at, left = rows_in(other), [path.name for path in scratch.iterdir()]
         then = bytes_of(other, "rows.bin"), bytes_of(other, "index.bin")
         again = pasted(lab, lab.found("victim").tags["catdog.command"])
         started.append(again)
@@ -86,7 +89,11 @@ def struck(pair: Mapping[str, Run], lab: Lab) -> Struck:
     finally:
         for process in started:
             process.kill()
-    return Struck(interrupted, killed_at, *then, continued)
+    return Struck(interrupted, killed_at, *then, continued, left)
+
+
+def test_a_killed_run_leaves_nothing_in_the_temporary_folder(struck: Struck) -> None:
+    assert struck.left == [], "such as the files of TensorFlow's autograph"
 
 
 def pasted(lab: Lab, command: str) -> subprocess.Popen[str]:

@@ -140,14 +140,15 @@ MANY = [f"other-{k}" for k in range(7)]
         (["heads-1", "zoo"], "haeds-1", r"no such study .*nearest: heads-1; try `\+best=heads-1`"),
         (["heads-1", "zoo"], "qqq", r"no such study .*the latest: zoo, heads-1; try `\+best=zoo`"),
         (["heads-1"], "eads-1", r"no such study .*nearest: heads-1; try `\+best=heads-1`"),
+        (["lr (ü) 2"], "lr (u) 2", r"""nearest: lr \(ü\) 2; try `'\+best="lr \(ü\) 2"'`"""),
         (MANY, "qqq", r"the latest: other-6, .*, other-2 and 2 more; try `\+best=other-6`"),
         (MANY, "other", r"prefix of 7 studies .*other-6, .*, other-2 and 2 more; try"),
         (["heads-1"], "", r"\+best=: no such study .*the latest: heads-1"),
         ([], "heads", r"no study was logged to experiment .* of sqlite.*; try `python -m .* -m "),
     ],
     ids=[
-        "prefix of several", "typo", "nothing near", "its end", "many", "prefix of many", "empty",
-        "no study",
+        "prefix of several", "typo", "nothing near", "its end", "odd", "many", "prefix of many",
+        "empty", "no study",
     ],
 )  # fmt: skip
 def test_a_name_that_fits_no_study_is_refused_with_the_names_that_are(

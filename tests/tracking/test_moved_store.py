@@ -136,7 +136,7 @@ def test_files_of_a_moved_project_are_found_in_what_a_run_was_started_with(
     tracker = opened(moved)
     (known,) = tracker.find({"n": "1"})
     assert stored.of_run(tracker.open(known.run_id)) == [
-        f"data.path='{moved}/photos'", f"backbone.weights='{tmp_path}/w.h5'", "seed=1",
+        f"data.path={moved}/photos", f"backbone.weights='{tmp_path}/w.h5'", "seed=1",
     ]  # fmt: skip
 
 

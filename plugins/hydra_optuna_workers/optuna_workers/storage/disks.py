@@ -63,7 +63,7 @@ def trouble(error: BaseException, places: Mapping[str, object]) -> str | None:
         >>> trouble(ValueError("x"), {}) is None
         True
     """
-    folders = {key: Path(str(place)).expanduser() for key, place in places.items() if place}
+    folders = {key: Path(os.path.expanduser(str(place))) for key, place in places.items() if place}
     for one in _chain(error):
         kind, reason = _kind(one)
         if kind:
