@@ -18,7 +18,7 @@ from optuna_workers.errors import SweepError
 from optuna_workers.masking import remember_address, without_password
 from optuna_workers.space import Space
 from optuna_workers.space.difference import difference
-from optuna_workers.storage import location
+from optuna_workers.storage import foreign, location
 from optuna_workers.storage.location import Location
 from optuna_workers.storage.patience import Fault
 from optuna_workers.storage.retry import DATABASE, LOCKED, despite_others, fault_of, patiently
@@ -183,6 +183,8 @@ def _opened(url: str, backend: str) -> RDBStorage:
     if backend != "sqlite":
         options["pool_pre_ping"] = True
     known = url in _checked
+    if not known:
+        foreign.refuse(url, options)
     storage = RDBStorage(
         url, engine_kwargs=options, skip_compatibility_check=known, skip_table_creation=known
     )
