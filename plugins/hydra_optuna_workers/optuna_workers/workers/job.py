@@ -57,7 +57,17 @@ def unpack(payload: bytes) -> Work:
     singletons["instances"][Plugins] = plugins
     Singleton.set_state(singletons)
     setup_globals()
+    _name_classes_of_main()
     return work
+
+
+def _name_classes_of_main() -> None:
+    """Let classes of the application's ``__main__``, which travel by value, be pickled by name."""
+    main = sys.modules["__main__"]
+    known = getattr(cloudpickle.cloudpickle, "_DYNAMIC_CLASS_TRACKER_BY_ID", {})
+    for kind in list(known.values()):
+        if kind.__module__ == "__main__" and not hasattr(main, kind.__name__):
+            setattr(main, kind.__name__, kind)
 
 
 def serve(connection: Connection) -> None:
