@@ -56,9 +56,9 @@ def sweep(folder: Path, *words: str) -> list[optuna.trial.FrozenTrial]:
     app = folder / "app.py"
     app.write_text(TASK)
     command = [
-        sys.executable, str(app), "-m", "hydra/sweeper=optuna_workers", "+x=interval(-3, 3)", PICKLES,
+        sys.executable, str(app), "-m", "hydra/sweeper=optuna_workers", "+x=interval(-3, 3)",
         "hydra.sweeper.n_trials=6", "hydra.sweeper.n_jobs=2", "hydra.sweeper.study_name=s",
-        f"hydra.sweep.dir={folder}/sweep", *words,
+        f"hydra.sweep.dir={folder}/sweep", PICKLES, *words,
     ]  # fmt: skip
     ran = subprocess.run(
         command, capture_output=True, text=True, timeout=200, cwd=folder, env={**os.environ, **RAY}

@@ -52,7 +52,10 @@ def open_storage(url: str, *, patient: bool = False) -> RDBStorage:
         parsed = sa.make_url(url)
         with _one_at_a_time(url):
             DATABASE.name = f"the study's database {without_password(url)}"
-            return DATABASE.outlast(lambda: _opened(url, parsed.get_backend_name()), judge)
+            backend = parsed.get_backend_name()
+            if not patient and backend == "sqlite" and not location.file_of(url).exists():
+                _checked.discard(url)  # deleted since an earlier sweep of this process
+            return DATABASE.outlast(lambda: _opened(url, backend), judge)
     except (sa.exc.SQLAlchemyError, ImportError, OSError) as error:
         told = str(getattr(error, "orig", None) or error).splitlines()[0]
         shown, reason = without_password(url), without_password(told, of=url)
