@@ -160,8 +160,11 @@ def start(task: Callable[[DictConfig], Any]) -> None:
         task: Takes the composed configuration; decorated by ``with_one_message`` unless it runs
             trials.
     """
+    from catdog.cli import inspection
+
     interrupts.handle()
     paths.remember(Path.cwd())
+    sys.argv[1:] = inspection.without_multirun(sys.argv[1:])
     gc.disable()  # Hydra copies its configuration some 150,000 times and leaves no garbage
     # it also copies all registered configs for each group that --help lists; nothing changes them
     ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
@@ -202,7 +205,10 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, CatdogError):
         return str(error)
     if not isinstance(error, (HydraException, OmegaConfBaseException)):
-        return disk_trouble(error)  # Hydra writes its folder before the task
+        from catdog.cli import inspection
+
+        # Hydra writes its folder before the task
+        return inspection.refusal(error) or disk_trouble(error)
     unknown = re.match(r"Could not (?:override|append|delete from) .*?'([\w.@/]+)", str(error))
     if unknown:
         from catdog.settings import parse

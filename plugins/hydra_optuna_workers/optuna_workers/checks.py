@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import pkgutil
 from collections.abc import Mapping
@@ -99,10 +100,18 @@ def function(sweeper: DictConfig, key: str) -> Any:
     if (path := sweeper[key]) is None:
         return None
     try:
-        return pkgutil.resolve_name(path)
+        return _resolved(path.lstrip("."))
     except (ImportError, AttributeError, ValueError) as error:
         reason = f"it cannot be loaded: {error}"
         raise wrong_key(key, path, reason, "package.module.function") from None
+
+
+def _resolved(path: str) -> Any:
+    """Return what a dotted name means; files may have names such as ``search-space.py``."""
+    module, _, name = path.rpartition(".")
+    if "-" in module and ":" not in path:
+        return getattr(importlib.import_module(module), name)
+    return pkgutil.resolve_name(path)
 
 
 def option(node: Any) -> str:

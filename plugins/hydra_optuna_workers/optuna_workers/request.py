@@ -12,6 +12,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from optuna_workers import checks, space
+from optuna_workers.sampling import partial
 from optuna_workers.sampling.pruners import make_pruner
 from optuna_workers.sampling.samplers import check_sampler
 from optuna_workers.space import Space
@@ -51,12 +52,14 @@ def read(context: HydraContext, sweeper: DictConfig, arguments: Sequence[str]) -
     directions = checks.directions(sweeper)
     parser = OverridesParser.create(config_loader=context.config_loader)
     searched = space.read(arguments, sweeper.params, sweeper.when, parser)
+    _say_repeated(searched)
     enumerated = checks.enumerates(sweeper, searched)
     make_pruner(sweeper.pruner, directions)
     for key in ("custom_search_space", "preload"):
         checks.function(sweeper, key)
     if not enumerated:
-        check_sampler(sweeper.sampler, directions, conditional=bool(searched.conditions))
+        sampler, _ = partial.split(sweeper.sampler, searched)
+        check_sampler(sampler, directions, conditional=bool(searched.conditions))
     settings: Any = OmegaConf.to_container(sweeper, resolve=True)
     points = tuple(searched.check(point) for point in settings["enqueue"] or ())
     total = _slots(sweeper, searched, enumerated)
@@ -73,6 +76,16 @@ def compose_examples(context: HydraContext, config: DictConfig, searched: Space)
     for overrides in others:
         context.config_loader.load_sweep_config(config, overrides)
     return context.config_loader.load_sweep_config(config, first)
+
+
+def _say_repeated(searched: Space) -> None:
+    for parameter in searched.parameters:
+        if twice := ", ".join(parameter.repeated):
+            listed = ",".join(parameter.texts)
+            log.warning(
+                "%s: %s stands more than once in the list, and is tried once: %s=%s",
+                parameter.name, twice, parameter.key, listed,
+            )  # fmt: skip
 
 
 def _slots(sweeper: DictConfig, searched: Space, enumerated: bool) -> int:

@@ -8,10 +8,10 @@ import json
 import logging
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import cloudpickle
 import optuna
 from hydra.errors import CompactHydraException, HydraException
 from hydra.types import HydraContext, TaskFunction
@@ -56,7 +56,7 @@ class Session:
 
 def sweep(
     context: HydraContext, task: TaskFunction, config: DictConfig, arguments: list[str]
-) -> list[list[Any]]:
+) -> list[Sequence[Any]]:
     """Run what is left of the study that a command names.
 
     Raises:
@@ -75,7 +75,7 @@ def sweep(
 
 def _sweep(
     context: HydraContext, task: TaskFunction, config: DictConfig, arguments: list[str]
-) -> list[list[Any]]:
+) -> list[Sequence[Any]]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     config = copy.deepcopy(config)
     asked = request.read(context, config.hydra.sweeper, arguments)
@@ -131,7 +131,7 @@ def _plan(
 
 def _run(
     plan: Plan, claims: Claims, callbacks: Callbacks, work: Work, before: bool
-) -> list[list[Any]]:
+) -> list[Sequence[Any]]:
     launched = Launched(plan, work)
     claims.keep(N_TRIALS, plan.n_trials)
     with claims.session(plan.session), contextlib.closing(launched):
@@ -173,15 +173,14 @@ def _log_resumed(session: Session) -> None:
     )
 
 
-def _work_off(session: Session) -> list[list[Any]]:
+def _work_off(session: Session) -> list[Sequence[Any]]:
     """Start workers until every slot has ended, here or elsewhere."""
     plan, claims, launched = session.plan, session.claims, session.launched
-    packed: list[bytes] = []
     idle, known = 0, _progress(claims)
     with Watch(plan, claims) as watch:
         while True:
             try:
-                packed += launched.run(plan, claims, session.study, session.callbacks)
+                launched.run(plan, claims, session.study, session.callbacks)
             except KeyboardInterrupt:
                 log.warning("interrupted; the same command goes on with %s", plan.name)
                 raise
@@ -202,8 +201,7 @@ def _work_off(session: Session) -> list[list[Any]]:
     if launched.away:
         raise _postponed(launched.away, plan)
     _report_stop(session)
-    jobs = [cloudpickle.loads(job) for job in packed]
-    return [sorted(jobs, key=lambda job: job.hydra_cfg.hydra.job.num)]
+    return [launched.returned]
 
 
 def _note_for_later(plan: Plan) -> None:

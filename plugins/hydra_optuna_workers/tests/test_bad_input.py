@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -150,6 +153,44 @@ def test_a_closed_port_is_named_and_no_password(tmp_path: Path) -> None:
     assert f"hydra.sweeper.storage=postgresql+psycopg://me:***@127.0.0.1:{port}/db" in said
     assert "refused" in said
     assert "secret" not in said
+
+
+def mlflows(file: Path) -> None:
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        database.execute("CREATE TABLE experiments (name TEXT)")
+
+
+FILES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a text": (lambda file: file.write_text("n: 20\n" * 400), "the file is no SQLite database"),
+    "a short text": (lambda file: file.write_text("x"), "the file is no SQLite database"),
+    "a folder": (lambda file: file.mkdir(), "it is a folder; try another"),
+    "another program's": (
+        mlflows, "it holds another program's tables (alembic_version, experiments)"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["study.db", "storage"])
+@pytest.mark.parametrize(("make", "told"), FILES.values(), ids=FILES)
+def test_what_is_no_database_of_studies_is_left_as_it_was(
+    tmp_path: Path, make: Callable[[Path], object], told: str, named: bool
+) -> None:
+    file = tmp_path / ("other.db" if named else "sweep/study.db")
+    file.parent.mkdir(exist_ok=True)
+    make(file)
+    before = file.is_dir() or file.read_bytes()
+    said = refused(tmp_path / "sweep", LIST, *[f"hydra.sweeper.storage=sqlite:///{file}"] * named)
+    assert f"hydra.sweeper.storage=sqlite:///{file}: {told}" in said
+    assert "another hydra.sweeper.storage, such as sqlite:///" in said
+    assert before == (file.is_dir() or file.read_bytes())
+
+
+def test_an_empty_file_is_as_good_as_none(tmp_path: Path) -> None:
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep/study.db").touch()
+    ran = sweep(tmp_path / "sweep", LIST)
+    assert ran.status == 0 and len(ran.trials()) == 3, ran.said
 
 
 CHANGES = [

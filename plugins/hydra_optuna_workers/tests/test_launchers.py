@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -30,6 +31,8 @@ if __name__ == "__main__":
     main()
 """
 
+PICKLES = "+hydra.callbacks.info._target_=hydra.experimental.callbacks.PickleJobInfoCallback"
+
 CLUSTER = """
 import sys, ray
 ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
@@ -55,13 +58,16 @@ def sweep(folder: Path, *words: str) -> list[optuna.trial.FrozenTrial]:
     command = [
         sys.executable, str(app), "-m", "hydra/sweeper=optuna_workers", "+x=interval(-3, 3)",
         "hydra.sweeper.n_trials=6", "hydra.sweeper.n_jobs=2", "hydra.sweeper.study_name=s",
-        f"hydra.sweep.dir={folder}/sweep", *words,
+        f"hydra.sweep.dir={folder}/sweep", PICKLES, *words,
     ]  # fmt: skip
     ran = subprocess.run(
         command, capture_output=True, text=True, timeout=200, cwd=folder, env={**os.environ, **RAY}
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     study = optuna.load_study(study_name="s", storage=f"sqlite:///{folder}/sweep/study.db")
+    for trial in study.get_trials():
+        kept = folder / f"sweep/{trial.number}/.hydra/job_return.pickle"
+        assert pickle.loads(kept.read_bytes()).return_value == trial.value
     return study.get_trials()
 
 

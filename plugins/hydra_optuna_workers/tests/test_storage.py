@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 import sqlalchemy as sa
-from optuna_workers.storage import process_identity
+from optuna_workers.storage import process_identity, studies
 from optuna_workers.storage.leases import Leases, heartbeat
 from optuna_workers.storage.notes import Notes, tables
 
@@ -116,3 +116,13 @@ def test_a_lease_is_over_when_it_is_not_renewed_whatever_the_clocks_say(
         time.sleep(0.02)
     assert eventually(lambda: leases.is_abandoned(silent, lease))
     assert leases.is_abandoned(silent, 0.0), "somebody watched it, and told"
+
+
+def test_a_database_that_was_deleted_between_two_sweeps_is_made_again(tmp_path: Path) -> None:
+    """One process may run both, as a notebook does."""
+    url = f"sqlite:///{tmp_path}/study.db"
+    for _ in range(2):
+        storage = studies.open_storage(url)
+        assert storage.get_all_studies() == []
+        storage.engine.dispose()
+        (tmp_path / "study.db").unlink()

@@ -38,7 +38,8 @@ class Watch:
         self._board = Board(plan.name, list(plan.directions), live=live)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._ended: dict[int, Finished] = {}
+        self._ended: set[int] = set()
+        self._best: list[Finished] = []  # of thousands of trials only these are kept
         self._latest = 0.0
         self._begun = claims.now()
         self._before: set[int] = {row.slot for row in claims.rows(SLOTS.c.state.in_(ENDED))}
@@ -68,7 +69,9 @@ class Watch:
             self._latest = max(self._latest, row.ended)
             if row.slot in self._ended:
                 continue
-            finished = self._ended[row.slot] = finished_of(row)
+            self._ended.add(row.slot)
+            finished = finished_of(row)
+            self._best = best_of([*self._best, finished], self._plan.directions)
             if row.slot not in self._before:
                 self._board.finished(finished)
         running = self._claims.rows(SLOTS.c.state == RUNNING)
@@ -78,13 +81,13 @@ class Watch:
         counts = self._claims.counts()
         now = self._claims.now()
         left = self._plan.n_trials - sum(counts.get(state, 0) for state in ENDED)
-        here = sum(slot not in self._before for slot in self._ended)
+        here = len(self._ended - self._before)
         seconds = (now - self._begun) / here * left if here else None
         return Snapshot(
             total=self._plan.n_trials,
             counts=counts,
             running=[running_of(row, now) for row in running if row.trial is not None],
-            best=best_of(self._ended.values(), self._plan.directions),
+            best=self._best,
             seconds_left=seconds,
         )
 

@@ -77,6 +77,13 @@ SAMPLERS: dict[str, dict[str, Any]] = {
         "swapping_prob": 0.5,
         "constraints_func": None,
     },
+    # holds some keys at values, and draws the others by another sampler
+    "partial_fixed": {
+        "_target_": "optuna.samplers.PartialFixedSampler",
+        "seed": None,
+        "fixed_params": None,  # values by key
+        "base_sampler": "auto",  # an option of this group, or a node of its own
+    },
 }
 
 PRUNERS: dict[str, dict[str, Any]] = {

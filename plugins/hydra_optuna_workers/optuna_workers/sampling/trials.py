@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optuna_workers import checks
 from optuna_workers.plan import Plan
+from optuna_workers.sampling import partial
 from optuna_workers.sampling.pruners import make_pruner
 from optuna_workers.sampling.samplers import make_sampler
 from optuna_workers.space.grammar import text_of
@@ -54,6 +55,7 @@ class Book:
         self.storage = optuna.storages.get_storage(opened)  # caches what has ended
         self.study = self._load()
         self.study_id = patiently(self.storage.get_study_id_from_name)(plan.name)
+        self._node, self._held = partial.split(plan.sweeper.sampler, plan.space)
         self._extend = checks.function(plan.sweeper, "custom_search_space")
 
     @patiently
@@ -70,7 +72,7 @@ class Book:
             again: Values of a trial that was lost, or None.
         """
         plan = self._plan
-        fixed = dict(plan.planned(claim.slot) if again is None else again)
+        fixed = {**self._held, **plan.planned(claim.slot)} if again is None else dict(again)
         # made RUNNING and ours: Optuna's queue of waiting trials may give one to two processes
         template = optuna.trial.create_trial(
             state=TrialState.RUNNING,
@@ -158,7 +160,7 @@ class Book:
         if plan.enumerated:
             return optuna.samplers.RandomSampler()  # never asked
         return make_sampler(
-            plan.sweeper.sampler,
+            self._node,
             number,
             plan.sweeper.seed,
             conditional=bool(plan.space.conditions),

@@ -70,7 +70,7 @@ def _configured(
     params: Mapping[str, Any], parser: OverridesParser
 ) -> Iterator[tuple[str, str | Parameter]]:
     """Read ``params``: texts are overrides, lists are choices."""
-    for key, value in _flat(params):
+    for key, value in flat(params):
         if isinstance(value, (list, tuple)):
             override = parser.parse_overrides([f"{key}=_"])[0]
             item: str | Parameter = _choice(override, list(value), str(list(value)), parser)
@@ -81,13 +81,13 @@ def _configured(
         yield override.get_key_element().lstrip("+~"), item
 
 
-def _flat(params: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def flat(params: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     """Yield dotted keys: ``hydra.sweeper.params.a.b=...`` on a command line makes mappings."""
     if OmegaConf.is_config(params):
         params = OmegaConf.to_container(params, resolve=True)  # type: ignore[assignment]
     for key, value in params.items():
         if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{above}{key}.")
+            yield from flat(value, f"{above}{key}.")
         else:
             yield f"{above}{key}", value
 
@@ -171,13 +171,16 @@ def _choice(
     """Read a list: Optuna keeps the values, or the texts where it could not tell them apart."""
     name, key = _names(override, shown)
     kept: list[tuple[Any, str]] = []
+    repeated: dict[str, None] = {}
     for item in items:
         known = meaning(item)
-        if not any(same(known, other) for other, _ in kept):
+        if any(same(known, other) for other, _ in kept):
+            repeated[text_of(key, item, parser)] = None
+        else:
             kept.append((known, text_of(key, item, parser)))
     if not kept:
         raise SweepError(key, shown, "there is nothing to choose from", f"{key}=1,2,3")
     meanings, texts = tuple(known for known, _ in kept), tuple(text for _, text in kept)
     plain = all(isinstance(one, PLAIN) and one == one for one in meanings)
     values = meanings if plain and len(set(meanings)) == len(meanings) else texts
-    return Parameter(name, key, "choice", values, texts, meanings)
+    return Parameter(name, key, "choice", values, texts, meanings, repeated=tuple(repeated))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -24,6 +24,7 @@ class Parameter:
         high: Largest value of a number, included.
         step: Between two values of a range, or None; below 0 where it descends.
         log: Whether it is sampled by its logarithm.
+        repeated: Texts of values that were listed again.
 
     Example:
         >>> lr = Parameter("lr", "+lr", "choice", (0.1, None), ("0.1", "null"), (0.1, None))
@@ -41,6 +42,7 @@ class Parameter:
     high: float = 0
     step: float | None = None
     log: bool = False
+    repeated: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def listed(self) -> bool:

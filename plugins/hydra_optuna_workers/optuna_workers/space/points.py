@@ -31,9 +31,15 @@ def _enabling(name: str, conditions: Conditions) -> dict[str, Any]:
 
 
 def check(
-    point: Mapping[str, Any], parameters: Sequence[Parameter], conditions: Conditions
+    point: Mapping[str, Any], parameters: Sequence[Parameter], conditions: Conditions, key: str
 ) -> dict[str, Any]:
-    """Return a point of ``hydra.sweeper.enqueue`` as Optuna's values.
+    """Return a point that a person names as Optuna's values.
+
+    Args:
+        point: Values by name, not necessarily of all that is swept.
+        parameters: What is swept.
+        conditions: Which of it is swept only at some points.
+        key: Where below ``hydra.sweeper`` the point was named.
 
     Raises:
         SweepError: a key is not swept, or a value lies outside.
@@ -44,18 +50,18 @@ def check(
         name = str(written).lstrip("+")
         if name not in known:
             swept = ", ".join(known) or "sweeping it"
-            raise wrong_key("enqueue", f"{name}: {value}", "this key is not swept", swept)
-        values[name] = _inside(known[name], value)
+            raise wrong_key(key, f"{name}: {value}", "this key is not swept", swept)
+        values[name] = _inside(known[name], value, key)
     return _possible(values, parameters, conditions)
 
 
-def _inside(parameter: Parameter, value: Any) -> Any:
+def _inside(parameter: Parameter, value: Any, key: str) -> Any:
     try:
         return parameter.find(value)
     except (TypeError, ValueError):
         allowed = ", ".join(parameter.texts) or f"{parameter.low} to {parameter.high}"
         shown = f"{parameter.name}: {value}"
-        raise wrong_key("enqueue", shown, "outside of what is swept", allowed) from None
+        raise wrong_key(key, shown, "outside of what is swept", allowed) from None
 
 
 def _possible(

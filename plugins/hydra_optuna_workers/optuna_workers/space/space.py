@@ -109,8 +109,8 @@ class Space:
         shown = [self.overrides(self._active(point)) for point in points]
         return [list(lines) for lines in dict.fromkeys(map(tuple, shown))]
 
-    def check(self, point: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a point of ``hydra.sweeper.enqueue`` as Optuna's values.
+    def check(self, point: Mapping[str, Any], key: str = "enqueue") -> dict[str, Any]:
+        """Return a point that a person names, below ``hydra.sweeper``, as Optuna's values.
 
         Keys that are not swept where the point lies are left out; those it does not name are
         sampled.
@@ -118,7 +118,7 @@ class Space:
         Raises:
             SweepError: a key is not swept, or a value lies outside.
         """
-        return check(point, self.parameters, self.conditions)
+        return check(point, self.parameters, self.conditions, key)
 
     def canonical(self) -> dict[str, Any]:
         """Return the space as JSON values: equal if and only if the same is searched."""

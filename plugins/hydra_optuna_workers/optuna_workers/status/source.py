@@ -12,10 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from optuna_workers.masking import without_password
-from optuna_workers.storage.location import file_of
+from optuna_workers.storage.location import SQLITE, beginning, file_of
 
 FORMS = "a database URL, a study.db or its folder"
-SQLITE = b"SQLite format 3\x00"
 
 
 class NotFound(Exception):
@@ -70,7 +69,6 @@ def _file(storage: str) -> Path:
         path /= "study.db"
     if not path.is_file():
         raise NotFound(f"{path}: there is no such file; give {FORMS}")
-    with path.open("rb") as file:
-        if file.read(len(SQLITE)) != SQLITE:
-            raise NotFound(f"{path}: this is no SQLite database; give {FORMS}")
+    if beginning(path) != SQLITE:
+        raise NotFound(f"{path}: this is no SQLite database; give {FORMS}")
     return path

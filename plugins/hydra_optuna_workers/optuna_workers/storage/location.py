@@ -14,8 +14,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from optuna_workers.errors import SweepError
 from optuna_workers.space import Space
 from optuna_workers.space.grammar import quoted
+from optuna_workers.workers.hydra_folder import fitting
 
 log = logging.getLogger(__name__)
+
+SQLITE = b"SQLite format 3\x00"
+"""How a file begins that is a SQLite database; an empty one is as good."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ def locate(config: DictConfig, name: str, cwd: Path) -> Location:
     """Name the study in the configuration and return where that puts it."""
     with read_write(config), open_dict(config):
         config.hydra.sweeper.study_name = name
-    directory = (cwd / str(config.hydra.sweep.dir)).resolve()
+    directory = (cwd / fitting(str(config.hydra.sweep.dir))).resolve()
     url = config.hydra.sweeper.storage or f"sqlite:///{directory}/study.db"
     return Location(name, _absolute(str(url), cwd), directory)
 
@@ -68,6 +72,14 @@ def first(config: DictConfig, space: Space, directions: list[str]) -> Location:
 def file_of(url: str) -> Path:
     """Return the file of a SQLite database."""
     return Path(url.partition(":///")[2].partition("?")[0])
+
+
+def beginning(file: Path) -> bytes:
+    """Return the first bytes of a file, as many as ``SQLITE`` has; none where there is no file."""
+    if not file.is_file():
+        return b""
+    with file.open("rb") as opened:
+        return opened.read(len(SQLITE))
 
 
 def warn_of_time(config: DictConfig) -> None:

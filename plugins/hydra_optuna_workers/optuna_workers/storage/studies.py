@@ -18,7 +18,7 @@ from optuna_workers.errors import SweepError
 from optuna_workers.masking import remember_address, without_password
 from optuna_workers.space import Space
 from optuna_workers.space.difference import difference
-from optuna_workers.storage import location
+from optuna_workers.storage import foreign, location
 from optuna_workers.storage.location import Location
 from optuna_workers.storage.patience import Fault
 from optuna_workers.storage.retry import DATABASE, LOCKED, despite_others, fault_of, patiently
@@ -52,7 +52,10 @@ def open_storage(url: str, *, patient: bool = False) -> RDBStorage:
         parsed = sa.make_url(url)
         with _one_at_a_time(url):
             DATABASE.name = f"the study's database {without_password(url)}"
-            return DATABASE.outlast(lambda: _opened(url, parsed.get_backend_name()), judge)
+            backend = parsed.get_backend_name()
+            if not patient and backend == "sqlite" and not location.file_of(url).exists():
+                _checked.discard(url)  # deleted since an earlier sweep of this process
+            return DATABASE.outlast(lambda: _opened(url, backend), judge)
     except (sa.exc.SQLAlchemyError, ImportError, OSError) as error:
         told = str(getattr(error, "orig", None) or error).splitlines()[0]
         shown, reason = without_password(url), without_password(told, of=url)
@@ -183,6 +186,8 @@ def _opened(url: str, backend: str) -> RDBStorage:
     if backend != "sqlite":
         options["pool_pre_ping"] = True
     known = url in _checked
+    if not known:
+        foreign.refuse(url, options)
     storage = RDBStorage(
         url, engine_kwargs=options, skip_compatibility_check=known, skip_table_creation=known
     )

@@ -19,6 +19,7 @@ from optuna_workers.storage.retry import patiently
 from optuna_workers.storage.slots import Claim, Claims, read_facts
 from optuna_workers.workers.current_trial import Postponed
 from optuna_workers.workers.process import Died, Reply, Request
+from optuna_workers.workers.returned import Returned
 from optuna_workers.workers.runners import Runner
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class Shared:
         claims: The study's slots.
         runner: Where trials run.
         stop: Set when no more trials are wanted.
-        jobs: Hydra's JobReturns, pickled; each attempt adds its own.
+        returned: Hydra's JobReturns; each attempt adds its own.
         show: Takes a trial's status, for the live table.
     """
 
@@ -47,7 +48,7 @@ class Shared:
     claims: Claims
     runner: Runner
     stop: threading.Event
-    jobs: list[bytes]
+    returned: Returned
     show: Callable[[str], None]
 
 
@@ -94,9 +95,9 @@ class Attempt:
         if self._plan.sweeper.duplicates == "reuse" and not self._plan.enumerated:
             twin = self._claims.ended_with(point)
         reply = self._copied(begun, twin) if twin else self._run(begun, trial)
-        if reply.job:
-            self._shared.jobs.append(reply.job)
         self._end(begun, trial, reply, twin)
+        if reply.job:
+            self._shared.returned.add(begun.number, reply.job)
 
     def _info(self, begun: Begun) -> TrialInfo:
         return TrialInfo(

@@ -1,13 +1,40 @@
-"""Hydra's own files of a job: config.yaml, hydra.yaml and overrides.yaml, without passwords."""
+"""A job's folder, with a name that disks can hold, and Hydra's files in it, without passwords."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from hydra.core import utils
 from omegaconf import DictConfig, OmegaConf
 
 from optuna_workers.masking import without_passwords
+
+LONGEST_NAME = 255
+"""Bytes of a file's name that Linux' file systems hold."""
+
+
+def fitting(path: str) -> str:
+    """Return a path without names that are too long: each is cut, and ends in a hash of itself.
+
+    ``hydra.job.override_dirname`` has all overrides in one name.
+
+    Example:
+        >>> fitting("trials/x=1")
+        'trials/x=1'
+        >>> one, other = (fitting("trials/" + 300 * "x" + end) for end in "ab")
+        >>> len(one), one == other, one[-20:]
+        (262, False, 'xxxxxxx-f5e724b7ec29')
+    """
+    return "/".join(map(_fitting_name, path.split("/")))
+
+
+def _fitting_name(name: str) -> str:
+    held = name.encode()
+    if len(held) <= LONGEST_NAME:
+        return name
+    end = f"-{hashlib.sha256(held).hexdigest()[:12]}"
+    return held[: LONGEST_NAME - len(end)].decode(errors="ignore") + end
 
 
 def mask_saved() -> None:

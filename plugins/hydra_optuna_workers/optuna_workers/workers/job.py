@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
+from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
@@ -45,11 +46,33 @@ def pack(work: Work) -> bytes:
     return cloudpickle.dumps((work, Singleton.get_state()))
 
 
-def serve(connection: Connection) -> None:
-    """Run the trials that come down a connection."""
-    work, singletons = cloudpickle.loads(connection.recv_bytes())
+def unpack(payload: bytes) -> Work:
+    """Return what was packed, and put Hydra of this process into the state of that time.
+
+    Looking for plugins runs their modules again. That comes first: what is unpickled has the
+    classes of their configurations, and cannot be pickled, by a callback, if there are newer ones.
+    """
+    plugins = Plugins.instance()
+    work, singletons = cloudpickle.loads(payload)
+    singletons["instances"][Plugins] = plugins
     Singleton.set_state(singletons)
     setup_globals()
+    _name_classes_of_main()
+    return work
+
+
+def _name_classes_of_main() -> None:
+    """Let classes of the application's ``__main__``, which travel by value, be pickled by name."""
+    main = sys.modules["__main__"]
+    known = getattr(cloudpickle.cloudpickle, "_DYNAMIC_CLASS_TRACKER_BY_ID", {})
+    for kind in list(known.values()):
+        if kind.__module__ == "__main__" and not hasattr(main, kind.__name__):
+            setattr(main, kind.__name__, kind)
+
+
+def serve(connection: Connection) -> None:
+    """Run the trials that come down a connection."""
+    work = unpack(connection.recv_bytes())
     preload(work.config)
     while True:
         request = connection.recv()
@@ -77,6 +100,7 @@ def run(work: Work, request: Request, ask: current_trial.Ask) -> Reply:
         config = work.context.config_loader.load_sweep_config(work.config, request.overrides)
         with open_dict(config):
             config.hydra.job.id = config.hydra.job.num = request.number
+            config.hydra.sweep.subdir = hydra_folder.fitting(str(config.hydra.sweep.subdir))
         directory = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).absolute()
         outcome["directory"] = directory
         ask("directory", str(directory))

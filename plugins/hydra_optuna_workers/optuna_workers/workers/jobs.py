@@ -15,24 +15,28 @@ from optuna_workers.callbacks.study_info import describe
 from optuna_workers.plan import Plan
 from optuna_workers.storage import process_identity, studies
 from optuna_workers.workers.current_trial import Postponed
+from optuna_workers.workers.returned import Returned
 from optuna_workers.workers.runners import Children, Inline
 from optuna_workers.workers.worker import Worker
 
 log = logging.getLogger(__name__)
 
 
-def run_worker(plan: Plan, config: DictConfig) -> tuple[list[bytes], str, str]:
+def run_worker(plan: Plan, config: DictConfig) -> tuple[list[tuple[int, bytes]], str, str]:
     """Run one worker as a Hydra job.
 
     Returns:
-        Its trials' JobReturns; a mismatch if any; what was away for too long, if anything.
+        Its trials' numbers and JobReturns, pickled; a mismatch if any; what was away for too
+        long, if anything.
 
     Args:
         plan: What the command is about.
         config: The job's own configuration, not used.
     """
+    returned = Returned(plan.directory)
     try:
-        return _worked(plan)
+        mismatch, away = _worked(plan, returned)
+        return list(returned.packed()), mismatch, away
     finally:
         if process_identity.is_dead(plan.owner):
             os._exit(0)  # nobody takes the result: joblib's process would stay
@@ -73,16 +77,17 @@ def config_of(config: DictConfig, plan: Plan) -> DictConfig:
     return config
 
 
-def _worked(plan: Plan) -> tuple[list[bytes], str, str]:
+def _worked(plan: Plan, returned: Returned) -> tuple[str, str]:
     claims = studies.claims_of(studies.open_storage(plan.url, patient=True), plan.name)
     study = describe(plan, claims)
     runner = Children(plan) if plan.sweeper.isolation == "process" else Inline.unpacked(plan)
     callbacks = Callbacks.build(plan.sweeper.callbacks)
     name = f"{plan.session}/{os.getpid()}"
-    worker = Worker(plan, name, runner, study, callbacks, threading.Event())
+    worker = Worker(plan, name, runner, study, callbacks, threading.Event(), returned)
     try:
-        return worker.work(), "", ""
+        worker.work()
+        return "", ""
     except stopping.Mismatch as error:
-        return worker.jobs, str(error), ""
+        return str(error), ""
     except Postponed as error:
-        return worker.jobs, "", str(error)
+        return "", str(error)

@@ -23,6 +23,7 @@ from optuna_workers.workers import jobs
 from optuna_workers.workers.current_trial import Postponed
 from optuna_workers.workers.job import Work, pack
 from optuna_workers.workers.process import GRACE
+from optuna_workers.workers.returned import Returned
 from optuna_workers.workers.runners import Children, Inline, Runner
 from optuna_workers.workers.worker import Worker
 
@@ -38,6 +39,11 @@ class Launched:
     Args:
         plan: What the command is about.
         work: What is the same for all trials.
+
+    Attributes:
+        returned: Hydra's JobReturns of the trials.
+        mismatch: What is wrong with the number of values that the task returns, or empty.
+        away: What trials need and was away for too long, or empty.
     """
 
     def __init__(self, plan: Plan, work: Work) -> None:
@@ -46,6 +52,7 @@ class Launched:
         self._basic = str(work.config.hydra.launcher._target_).endswith("BasicLauncher")
         self._inline = plan.sweeper.isolation == "none"
         self.mismatch = self.away = ""
+        self.returned = Returned(plan.directory)
 
     def start_early(self, plan: Plan, ended: int) -> None:
         """Start the first children, which load libraries while the callbacks open the study."""
@@ -60,9 +67,7 @@ class Launched:
         while self._early:
             self._early.pop().kill()
 
-    def run(
-        self, plan: Plan, claims: Claims, study: StudyInfo, callbacks: Callbacks
-    ) -> list[bytes]:
+    def run(self, plan: Plan, claims: Claims, study: StudyInfo, callbacks: Callbacks) -> None:
         """Start the workers and wait until they find no more to do.
 
         Args:
@@ -70,14 +75,12 @@ class Launched:
             claims: The study's slots.
             study: What callbacks are given.
             callbacks: Called by workers that are threads; jobs make their own.
-
-        Returns:
-            Hydra's JobReturns of the trials, pickled.
         """
         plan = self._sized(plan, claims.ended())
         if self._basic:
-            return self._run_threads(plan, study, callbacks)
-        return self._run_jobs(plan, claims)
+            self._run_threads(plan, study, callbacks)
+        else:
+            self._run_jobs(plan, claims)
 
     def _sized(self, plan: Plan, ended: int) -> Plan:
         """Return the plan with as many workers as there is work for, and what they need."""
@@ -105,16 +108,17 @@ class Launched:
 
     # with the basic launcher
 
-    def _run_threads(self, plan: Plan, study: StudyInfo, callbacks: Callbacks) -> list[bytes]:
+    def _run_threads(self, plan: Plan, study: StudyInfo, callbacks: Callbacks) -> None:
         stop = threading.Event()
         runners = [self._runner(plan) for _ in range(plan.n_jobs)]
         self.close()  # others may have taken trials meanwhile
         workers = [
-            Worker(plan, f"{plan.session}/{i}", runner, study, callbacks, stop)
+            Worker(plan, f"{plan.session}/{i}", runner, study, callbacks, stop, self.returned)
             for i, runner in enumerate(runners)
         ]
         if self._inline:
-            return self._watched(workers[0].work)
+            self._watched(workers[0].work)
+            return
         threads = [_Thread(worker.work) for worker in workers]
         for thread in threads:
             thread.start()
@@ -126,51 +130,50 @@ class Launched:
             raise
         for thread in threads:
             self._watched(thread.result)
-        return [job for worker in workers for job in worker.jobs]
 
     def _runner(self, plan: Plan) -> Runner:
         if self._inline:
             return Inline(self._work)
         return self._early.pop() if self._early else Children(plan)
 
-    def _watched(self, call: Callable[[], Any]) -> Any:
+    def _watched(self, call: Callable[[], None]) -> None:
         try:
-            return call()
+            call()
         except stopping.Mismatch as error:
             self.mismatch = str(error)
-            return []
         except Postponed as error:
             self.away = str(error)
-            return []
 
     # with any other launcher
 
-    def _run_jobs(self, plan: Plan, claims: Claims) -> list[bytes]:
+    def _run_jobs(self, plan: Plan, claims: Claims) -> None:
         relaunches, ended = 0, claims.ended()
         while True:
             try:
-                return self._launch(plan)
+                self._launch(plan)
+                return
             except Exception as error:  # a worker was killed, and the launcher gave all up
                 relaunches = 0 if claims.ended() > ended else relaunches + 1
                 ended = claims.ended()
                 claims.release_all(plan.session)
                 if ended >= plan.n_trials:
-                    return []
+                    return
                 if relaunches > MAX_RELAUNCHES:
                     raise
                 log.warning("the launcher broke down (%s); starting it again", _short(error))
 
-    def _launch(self, plan: Plan) -> list[bytes]:
+    def _launch(self, plan: Plan) -> None:
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=HydraContext(self._work.context.config_loader, HydraCallbacks()),
             task_function=functools.partial(jobs.run_worker, plan),
             config=jobs.config_of(self._work.config, plan),
         )
         launched = launcher.launch(jobs.overrides_of(plan), 0)
-        returned = [job.return_value for job in launched]
-        for _, mismatch, away in returned:
+        for job in launched:
+            returned, mismatch, away = job.return_value
             self.mismatch, self.away = self.mismatch or mismatch, self.away or away
-        return [job for jobs_of_worker, _, _ in returned for job in jobs_of_worker]
+            for number, packed in returned:
+                self.returned.add(number, packed)
 
 
 class _Thread(threading.Thread):

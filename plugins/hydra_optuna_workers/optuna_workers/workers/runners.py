@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
-import cloudpickle
-
 from optuna_workers.plan import Plan
 from optuna_workers.workers import job
 from optuna_workers.workers.process import Child, Died, Reply, Request
@@ -80,8 +78,7 @@ class Inline:
     @classmethod
     def unpacked(cls, plan: Plan) -> Inline:
         """Make one where a launcher started the worker."""
-        work, _ = cloudpickle.loads(plan.payload)
-        return cls(work)
+        return cls(job.unpack(plan.payload))
 
     def run(self, request: Request, ask: Any) -> Reply:
         """Run one."""

@@ -20,6 +20,7 @@ from optuna_workers.storage.patience import FIRST_PAUSE, LONGEST_PAUSE, longest_
 from optuna_workers.storage.slots import SLOTS, Claim, Claims, read_facts
 from optuna_workers.workers.attempt import Attempt, Lost, Shared
 from optuna_workers.workers.current_trial import Postponed
+from optuna_workers.workers.returned import Returned
 from optuna_workers.workers.runners import Runner
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Worker:
         study: What callbacks are given.
         callbacks: Called for each trial.
         stop: Set when no more trials are wanted.
+        returned: Takes Hydra's JobReturns.
     """
 
     def __init__(
@@ -47,9 +49,10 @@ class Worker:
         study: StudyInfo,
         callbacks: Callbacks,
         stop: threading.Event,
+        returned: Returned,
     ) -> None:
         self._plan, self._study, self._callbacks = plan, study, callbacks
-        self._runner, self._stop = runner, stop
+        self._runner, self._stop, self._returned = runner, stop, returned
         self._book = Book(plan)
         self._claims = Claims(
             self._book.engine, self._book.study_id, worker=name,
@@ -57,10 +60,9 @@ class Worker:
         )  # fmt: skip
         self._status = ""
         self._away_since: float | None = None
-        self.jobs: list[bytes] = []
 
-    def work(self) -> list[bytes]:
-        """Run trials until no slot is left; return Hydra's JobReturns, pickled.
+    def work(self) -> None:
+        """Run trials until no slot is left.
 
         Raises:
             KeyboardInterrupt: after the slot of the trial that ran was released.
@@ -79,7 +81,6 @@ class Worker:
                     self._wait_after(error)
         finally:
             self._runner.close()
-        return self.jobs
 
     def _wait_after(self, error: Postponed) -> None:
         """Wait a little for what a trial needs, or end all workers if that is of no use."""
@@ -140,7 +141,7 @@ class Worker:
             claims=self._claims,
             runner=self._runner,
             stop=self._stop,
-            jobs=self.jobs,
+            returned=self._returned,
             show=self._show,
         )
 
