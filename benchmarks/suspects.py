@@ -1,14 +1,15 @@
-"""Are wrong labels found? Some are exchanged on purpose, and three ways of finding them compared.
+"""Are wrong labels found? Some are exchanged on purpose, and ways of finding them compared.
 
 Of the photos' labels a share (5 %) is exchanged for another class at random, on several seeds;
 heads judge the photos out of fold, as ``python -m catdog.suspects`` does, from stored features.
 From the same predictions, in the same run:
 
-    disagreement        every photo for which another class is more probable than its label, the
-                        lowest probability of the label first: what catdog did before
-    self-confidence     as many photos as confident learning counts, by the same order; cleanlab's
-                        ``low_self_confidence``
-    confident learning  what catdog does: ``label_errors.find_label_issues``
+    before         heads of one strength; every photo that they get wrong, by self-confidence (the
+                   lowest probability of the label first): what catdog did before
+    disagreement   the same with heads of the better of two strengths
+    noise rate     cleanlab's ``prune_by_noise_rate``, by self-confidence
+    margin         as many photos as may be wrong by confident learning, by normalized margin
+    suspects       the same by self-confidence: what catdog does
 
 For each: how many labels it lists, the share of them that was exchanged (precision), the share of
 the exchanged ones among them (recall) and among as many as were exchanged, ranked first (first k).
@@ -22,9 +23,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import time
-from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from cleanlab import filter
@@ -73,25 +73,44 @@ def exchanged(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, 
     return moved, wrong
 
 
-def by_disagreement(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the photos whose label is not the most probable class, by self-confidence."""
-    order = np.argsort(probabilities[np.arange(len(labels)), labels], kind="stable")
-    return order[probabilities.argmax(1)[order] != labels[order]]
-
-
-def by_self_confidence(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return as many photos as confident learning counts, by self-confidence."""
+def noise_rate(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the photos that cleanlab prunes."""
     return filter.find_label_issues(
-        labels, probabilities, filter_by="low_self_confidence",
+        labels, probabilities, filter_by="prune_by_noise_rate",
         return_indices_ranked_by="self_confidence", n_jobs=1,
     )  # fmt: skip
 
 
-WAYS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "disagreement": by_disagreement,
-    "self-confidence": by_self_confidence,
-    "confident learning": label_errors.find_label_issues,
-}
+def margin(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the photos whose label is not the most probable class, by normalized margin."""
+    return filter.find_label_issues(
+        labels, probabilities, filter_by="predicted_neq_given",
+        return_indices_ranked_by="normalized_margin", n_jobs=1,
+    )  # fmt: skip
+
+
+def heads_before(features: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
+    """Return the predictions of heads that have one strength of regularization."""
+    with mock.patch.object(label_errors, "INVERSE_REGULARIZATIONS", (0.01,)):
+        return label_errors.out_of_fold_probabilities(features, labels, seed=seed)
+
+
+def lists(
+    features: np.ndarray, labels: np.ndarray, seed: int
+) -> tuple[dict[str, np.ndarray], label_errors.Estimate, float]:
+    """Return what each way lists, confident learning's estimate and the heads' agreement."""
+    judged = label_errors.out_of_fold_probabilities(features, labels, seed=seed)
+    told = label_errors.estimate(judged, labels, seed=seed)
+    ranked = label_errors.find_label_issues(judged, labels)
+    before = label_errors.find_label_issues(heads_before(features, labels, seed), labels)
+    found = {
+        "before": before,
+        "disagreement": ranked,
+        "noise rate": noise_rate(judged, labels),
+        "margin": margin(judged, labels)[: told.high],
+        "suspects": ranked[: told.high],
+    }
+    return found, told, float((judged.argmax(1) == labels).mean())
 
 
 def figures(listed: np.ndarray, wrong: np.ndarray) -> list[float]:
@@ -115,30 +134,23 @@ def report(found: dict[str, list[list[float]]]) -> None:
 
 
 def main() -> None:
-    """Measure and print the table."""
+    """Measure and print the tables."""
     asked = arguments()
     features, labels = load(asked.overrides)
-    print(" ".join(asked.overrides))
-    found: dict[str, list[list[float]]] = {way: [] for way in WAYS}
+    print(" ".join(asked.overrides), flush=True)
+    found: dict[str, list[list[float]]] = {}
+    print("exchanged  heads agree  estimated (95 %)      before lists")
     for seed in (None, *range(asked.seeds)):
         given, wrong = labels, np.zeros(len(labels), bool)
         if seed is not None:
             given, wrong = exchanged(labels, asked.share, seed)
-        began = time.perf_counter()
-        judged = label_errors.out_of_fold_probabilities(features, given, seed=seed or 0)
-        trained, began = time.perf_counter() - began, time.perf_counter()
-        estimate = label_errors.estimate(judged, given, seed=seed or 0)
-        counted = time.perf_counter() - began
+        listed, told, agree = lists(features, given, seed or 0)
         print(
-            f"{wrong.sum():5d} of {len(labels)} exchanged: heads agree with "
-            f"{(judged.argmax(1) == given).mean():.3f} of the labels, estimated {estimate.wrong} "
-            f"({estimate.low} to {estimate.high}), disagreements "
-            f"{len(by_disagreement(judged, given))}; heads {trained:.1f} s, interval "
-            f"{counted:.1f} s", flush=True,
+            f"{wrong.sum():9d}{agree:13.3f}{told.wrong:11d} ({told.low} to {told.high})"
+            f"{len(listed['before']):15d}", flush=True,
         )  # fmt: skip
-        if seed is not None:
-            for way, find in WAYS.items():
-                found[way].append(figures(find(judged, given), wrong))
+        for way, photos in listed.items() if seed is not None else ():
+            found.setdefault(way, []).append(figures(photos, wrong))
     report(found)
 
 

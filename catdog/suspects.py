@@ -105,7 +105,7 @@ def print_suspects(found: Inspection, folder: Path | None, browse: str, most: in
     for sentence in found.sentences():
         out.print(sentence)
     table = Table("label", "suggested", "probability", "split", "photo", title_justify="left")
-    table.title = f"{len(found.suspects)} labels doubted, the likeliest errors first"
+    table.title = f"{len(found.suspects)} labels doubted, likeliest errors first"
     for one in found.suspects[:most]:
         probability = f"{one.probability_of_suggested:.4f}"
         table.add_row(

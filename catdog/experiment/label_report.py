@@ -56,7 +56,8 @@ class Inspection:
 
     Attributes:
         photos: Number of photos.
-        suspects: Photos with doubtful labels, the likeliest errors first.
+        suspects: Photos with doubtful labels, the likeliest errors first; no more than may be
+            wrong by the estimate.
         estimate: How many labels are wrong.
         duplicates: Pairs of near-duplicates, the most similar first, without identical files.
         accuracy: Share of the labels that the heads predicted, out of fold.
@@ -105,10 +106,11 @@ def inspect(
     labels = np.array([photo.label for photo in photos])
     progress.note(f"Predicting {len(photos):,} photos with heads that were not trained on them")
     probabilities = label_errors.out_of_fold_probabilities(features, labels, seed=seed)
-    found = [int(i) for i in label_errors.find_label_issues(probabilities, labels)]
+    doubted = label_errors.find_label_issues(probabilities, labels)
     right = probabilities.argmax(1) == labels
     progress.note("Counting wrong labels")
     estimate = label_errors.estimate(probabilities, labels, seed=seed)
+    found = [int(i) for i in doubted[: estimate.high]]  # the others are rather the heads' mistakes
     progress.note("Comparing every photo with every other")
     pairs = [
         pair

@@ -38,9 +38,7 @@ def test_wrong_labels_are_found_and_only_they(count: int, classes: int, planted:
     assert estimate(predicted, labels, resamples=9).wrong == planted
 
 
-def exchanged(
-    share: float, spread: float, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def exchanged(share: float, spread: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Predictions of heads for 800 photos of five classes, their labels, the exchanged ones."""
     features, labels = clusters(800, 5, seed, spread)
     wrong = np.random.default_rng(seed).random(800) < share
