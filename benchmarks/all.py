@@ -27,6 +27,7 @@ from catdog.data import demo
 HERE = Path(__file__).parent
 DATA = paths.root().parent / "shared" / "data"
 SMALL, LARGE = "dogs-vs-cats-2k-native.zip", "dogs-vs-cats-20k-200px.zip"
+FLOWERS = "flowers-3k-128px.zip"
 LIBRARIES = ("tensorflow", "keras", "mlflow", "optuna", "hydra-core", "numpy")
 
 
@@ -55,8 +56,8 @@ def main() -> None:
 
 def whole(data: Path) -> list[list[str]]:
     """Return what is measured on the real photos."""
-    small, large = data / SMALL, data / LARGE
-    for file in (small, large):
+    small, large, flowers = data / SMALL, data / LARGE, data / FLOWERS
+    for file in (small, large, flowers):
         if not file.is_file():
             sys.exit(f"there is no {file}; name its folder with --data, or use --quick")
     return [
@@ -66,6 +67,8 @@ def whole(data: Path) -> list[list[str]]:
         ["trials.py", "data=kaggle", f"data.path={small}"],
         ["search.py", "data=kaggle", f"data.path={large}"],
         ["growth.py", "data=kaggle", f"data.path={large}"],
+        ["suspects.py", "data=kaggle", f"data.path={small}"],
+        ["suspects.py", "data=folder", f"data.path={flowers}"],
     ]
 
 
@@ -79,6 +82,7 @@ def quick() -> list[list[str]]:
         ["sweeper.py", "--quick"],
         ["search.py", "--trials", "4", "--epochs", "3", "--repeats", "1", "--peer-epochs", "1",
          "--peers", "none", "--jobs", "1", "2", "--seeds", "1"],
+        ["suspects.py", "--seeds", "1"],
         ["growth.py", "--per-class", "50", "--invented", "2000", "20000"],
     ]  # fmt: skip
 

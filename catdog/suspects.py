@@ -48,7 +48,7 @@ def main() -> None:
 def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser = arguments.parser(
         "suspects",
-        "List labels that a model doubts, and near-duplicates.",
+        "Estimate how many labels are wrong; list the likely ones, and near-duplicates.",
         EPILOG,
         usage="%(prog)s [--similarity COSINE] [--split SPLIT] [key=value ...]",
     )
@@ -100,8 +100,10 @@ def _inspect(settings: Settings, options: argparse.Namespace, typed: str) -> Non
 def print_suspects(found: Inspection, folder: Path | None, browse: str, most: int = 10) -> None:
     """Print the first suspects and near-duplicates, and where all of them are written."""
     out = RichConsole(width=200, highlight=False)
+    for sentence in found.sentences():
+        out.print(sentence)
     table = Table("label", "suggested", "probability", "split", "photo", title_justify="left")
-    table.title = f"{len(found.suspects)} labels doubted"
+    table.title = f"{len(found.suspects)} labels doubted, likeliest errors first"
     for one in found.suspects[:most]:
         probability = f"{one.probability_of_suggested:.4f}"
         table.add_row(

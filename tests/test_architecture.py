@@ -38,6 +38,7 @@ LIVES_IN = {
     "tensorflow_datasets": "data.tfds",
     "sklearn": "evaluation",
     "scipy": "evaluation",
+    "cleanlab": "evaluation.label_errors",
     "matplotlib": "plots",
     "plotly": "plots",
     "mlflow": "tracking",

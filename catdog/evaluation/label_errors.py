@@ -5,18 +5,26 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from cleanlab import count, filter
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.neighbors import radius_neighbors_graph
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from catdog.evaluation.intervals import LEVEL, wilson
+
 FOLDS = 5
 """Largest number of cross-validation folds."""
 
-INVERSE_REGULARIZATION = 0.01
-"""scikit-learn's ``C``. On 20,000 cats and dogs it gave an out-of-fold cross-entropy of 0.050;
-3e-4 gave 0.065."""
+INVERSE_REGULARIZATIONS = (0.001, 0.01)
+"""scikit-learn's ``C``, of which the photos choose. With one label in twenty exchanged, 0.001 put
+0.55 of them first among as many on flowers, 0.01 did 0.49; on 20,000 cats and dogs as they are,
+0.01 predicts better."""
+
+RESAMPLES = 200
+"""Bootstrap samples behind the estimate's interval; 1,000 take ten seconds and move it by 2 %."""
 
 SIMILARITY = 0.95
 """Smallest cosine similarity of near-duplicates. Of 20,000 cats and dogs at 224 px, the 22 pairs
@@ -29,7 +37,9 @@ def out_of_fold_probabilities(
     """Predict each photo with a linear head that was not trained on it.
 
     The heads are logistic regressions on standardized features, cross-validated in up to five
-    stratified folds, as in section 3 of Confident Learning (Northcutt, Jiang & Chuang 2021).
+    stratified folds, as in section 3 of Confident Learning (Northcutt, Jiang & Chuang 2021). Of
+    two strengths of regularization the one with the lower cross-entropy out of fold is taken:
+    heads that are sure of their own mistakes raise false doubts.
 
     Args:
         features: (n, d) float32.
@@ -45,32 +55,88 @@ def out_of_fold_probabilities(
         array([0, 0, 1, 1])
     """
     folds = min(FOLDS, int(np.bincount(labels).min()))
-    regression = LogisticRegression(C=INVERSE_REGULARIZATION, max_iter=500)
-    head = make_pipeline(StandardScaler(), regression)
     split = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    return cross_val_predict(head, features, labels, cv=split, method="predict_proba")
+    predicted = []
+    for strength in INVERSE_REGULARIZATIONS:
+        head = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=500))
+        predicted.append(
+            cross_val_predict(head, features, labels, cv=split, method="predict_proba")
+        )
+    return min(predicted, key=lambda probabilities: log_loss(labels, probabilities))
+
+
+class Estimate(NamedTuple):
+    """How many labels are wrong.
+
+    Attributes:
+        wrong: Number of labels.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+    """
+
+    wrong: int
+    low: int
+    high: int
+
+
+def estimate(
+    probabilities: np.ndarray, labels: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0
+) -> Estimate:
+    """Estimate how many labels are wrong, by confident learning (Northcutt et al. 2021).
+
+    Counted are photos whose probability of another class is at least what that class's own photos
+    have on average: a class that the heads confuse asks for less certainty than one they know.
+
+    The interval is the percentile bootstrap's (Efron 1979): the photos of each class are drawn
+    with replacement, and counted again. The heads are not trained again. So it tells how much of
+    the number is chance, not what all heads get wrong alike. Its upper end is at least that of
+    the score interval (Wilson 1927), since nothing drawn from no error gives one.
+
+    Args:
+        probabilities: (n, classes) float, out of fold.
+        labels: (n,) int, in [0, classes), of at least two classes.
+        resamples: Number of samples behind the interval.
+        seed: Seed of the draws.
+
+    Example:
+        >>> probabilities = np.array([[0.9, 0.1]] * 9 + [[0.1, 0.9]] * 9)
+        >>> estimate(probabilities, np.array([1] + [0] * 8 + [1] * 9))
+        Estimate(wrong=1, low=0, high=5)
+    """
+    rng = np.random.default_rng(seed)
+    classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    drawn = []
+    for _ in range(resamples):
+        rows = np.concatenate([rng.choice(photos, len(photos)) for photos in classes])
+        drawn.append(count.num_label_issues(labels[rows], probabilities[rows]))
+    low, high = np.percentile(drawn, (50 * (1 - LEVEL), 50 * (1 + LEVEL)))
+    wrong = int(count.num_label_issues(labels, probabilities))
+    _, score = wilson(wrong, len(labels))
+    return Estimate(wrong, round(low), round(max(high, score * len(labels))))
 
 
 def find_label_issues(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Find the photos whose label is not the most probable class.
 
-    They are ranked by self-confidence, the probability of the given label (Northcutt et al. 2021;
-    ``find_label_issues`` of the library cleanlab).
+    They are ranked by self-confidence, the probability of the given label. With one label in
+    twenty exchanged this put more of them first than the normalized margin did (flowers: 0.55
+    against 0.49 of as many as were exchanged).
 
     Args:
         probabilities: (n, classes) float, out of fold.
-        labels: (n,) int, in [0, classes).
+        labels: (n,) int, in [0, classes), of at least two classes.
 
     Returns:
-        (k,) int indices of photos, the lowest self-confidence first.
+        (k,) int indices of photos, the likeliest errors first.
 
     Example:
         >>> find_label_issues(np.array([[0.4, 0.6], [0.9, 0.1], [0.2, 0.8]]), np.array([0, 0, 0]))
         array([2, 0])
     """
-    self_confidence = probabilities[np.arange(len(labels)), labels]
-    issues = np.flatnonzero(probabilities.argmax(1) != labels)
-    return issues[np.argsort(self_confidence[issues], kind="stable")]
+    return filter.find_label_issues(
+        labels, probabilities, filter_by="predicted_neq_given",
+        return_indices_ranked_by="self_confidence", n_jobs=1,
+    )  # fmt: skip
 
 
 class Pair(NamedTuple):

@@ -14,6 +14,8 @@ from catdog.core.files import write_csv
 from catdog.data.manifest import Manifest, Photo
 from catdog.errors import shown
 from catdog.evaluation import label_errors
+from catdog.evaluation.intervals import Interval, wilson
+from catdog.evaluation.label_errors import Estimate
 from catdog.plots import montage
 from catdog.progress import Progress
 from catdog.tracking.names import NOTE
@@ -24,7 +26,7 @@ DRAWN = 25
 
 
 class Suspect(NamedTuple):
-    """A photo for which another class is more probable than its label, predicted out of fold."""
+    """A photo whose label is probably wrong, with probabilities predicted out of fold."""
 
     path: str
     label: str
@@ -53,21 +55,39 @@ class Inspection:
     """The result of an inspection.
 
     Attributes:
-        suspects: Photos with doubtful labels, the least probable label first.
+        photos: Number of photos.
+        suspects: Photos with doubtful labels, the likeliest errors first; no more than may be
+            wrong by the estimate.
+        estimate: How many labels are wrong.
         duplicates: Pairs of near-duplicates, the most similar first, without identical files.
-        accuracy: Out-of-fold accuracy of the heads that predicted.
+        accuracy: Share of the labels that the heads predicted, out of fold.
+        accuracy_interval: Its 95 % interval.
         shown: Indices of the photos and pairs in the pictures.
     """
 
+    photos: int
     suspects: list[Suspect]
+    estimate: Estimate
     duplicates: list[Duplicate]
     accuracy: float
+    accuracy_interval: Interval
     shown: tuple[list[int], list[tuple[int, int]]]
 
     @property
     def straddling(self) -> int:
         """Number of pairs in different splits."""
         return sum(pair.straddles for pair in self.duplicates)
+
+    def sentences(self) -> tuple[str, str]:
+        """Return how many labels are wrong, and how good the heads are that say so."""
+        wrong, low, high = self.estimate
+        lower, upper = self.accuracy_interval
+        return (
+            f"About {wrong:,} of {self.photos:,} labels are wrong "
+            f"(95 % interval {low:,} to {high:,}, by confident learning)",
+            f"The heads that say so agree with {self.accuracy:.1%} of the labels "
+            f"({lower:.1%} to {upper:.1%}); a doubt is worth no more than they",
+        )
 
 
 def inspect(
@@ -86,7 +106,11 @@ def inspect(
     labels = np.array([photo.label for photo in photos])
     progress.note(f"Predicting {len(photos):,} photos with heads that were not trained on them")
     probabilities = label_errors.out_of_fold_probabilities(features, labels, seed=seed)
-    found = [int(i) for i in label_errors.find_label_issues(probabilities, labels)]
+    doubted = label_errors.find_label_issues(probabilities, labels)
+    right = probabilities.argmax(1) == labels
+    progress.note("Counting wrong labels")
+    estimate = label_errors.estimate(probabilities, labels, seed=seed)
+    found = [int(i) for i in doubted[: estimate.high]]  # the others are rather the heads' mistakes
     progress.note("Comparing every photo with every other")
     pairs = [
         pair
@@ -94,9 +118,12 @@ def inspect(
         if photos[pair.first].sha256 != photos[pair.second].sha256  # identical files share a split
     ]
     return Inspection(
+        len(photos),
         [_suspect(photos[i], probabilities[i], names) for i in found],
+        estimate,
         [_duplicate(photos[p.first], photos[p.second], p.similarity, names) for p in pairs],
-        float((probabilities.argmax(1) == labels).mean()),
+        float(right.mean()),
+        wilson(int(right.sum()), len(right)),
         (found[:DRAWN], [(pair.first, pair.second) for pair in pairs[:DRAWN]]),
     )
 
@@ -131,7 +158,12 @@ def log(run: Run, inspection: Inspection, manifest: Manifest, command: str) -> N
     suspects, duplicates = inspection.suspects, inspection.duplicates
     metrics = {
         "suspects/count": len(suspects),
+        "suspects/estimate": inspection.estimate.wrong,
+        "suspects/estimate_low": inspection.estimate.low,
+        "suspects/estimate_high": inspection.estimate.high,
         "suspects/accuracy": inspection.accuracy,
+        "suspects/accuracy_low": inspection.accuracy_interval[0],
+        "suspects/accuracy_high": inspection.accuracy_interval[1],
         "duplicates/pairs": len(duplicates),
         "duplicates/straddling": inspection.straddling,
     }
@@ -144,8 +176,8 @@ def log(run: Run, inspection: Inspection, manifest: Manifest, command: str) -> N
         f"**Question**: which labels of {shown(manifest.root.name)} are wrong, "
         "what is there twice?",
         f"**Data**: {len(manifest.photos):,} photos",
-        f"**Result**: {len(suspects)} labels doubted, {len(duplicates)} near-duplicates, "
-        f"{inspection.straddling} of them across splits",
+        "**Result**: " + ". ".join(inspection.sentences()),
+        f"**Near-duplicates**: {len(duplicates)}, {inspection.straddling} of them across splits",
     ]
     run.tags({NOTE: "  \n".join(lines) + f"\n\nRepeat it with\n\n    {command}\n"})
 
@@ -161,7 +193,7 @@ def _draw(place: Path, inspection: Inspection, photos: Sequence[Photo]) -> None:
             f"{shown(Path(one.path).name)}"
             for one in suspects
         ],
-        title=f"Most doubted of {len(inspection.suspects)} doubted labels",
+        title=f"Likeliest errors of {len(inspection.suspects)} doubted labels",
         nothing="no label is doubted",
     )
     montage.save(

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from catdog.evaluation.label_errors import (
+    estimate,
     find_label_issues,
     near_duplicates,
     out_of_fold_probabilities,
 )
 
 
-def clusters(count: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Features of classes that are easy to tell apart."""
+def clusters(
+    count: int, classes: int, seed: int, spread: float = 0.3
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features of classes that are easy to tell apart, unless they spread."""
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(count) % classes)
     centres = rng.normal(size=(classes, 20))
-    features = centres[labels] + 0.3 * rng.normal(size=(count, 20))
+    features = centres[labels] + spread * rng.normal(size=(count, 20))
     return features.astype(np.float32), labels
 
 
@@ -30,12 +35,56 @@ def test_wrong_labels_are_found_and_only_they(count: int, classes: int, planted:
     assert predicted.shape == (count, classes)
     np.testing.assert_allclose(predicted.sum(1), 1, rtol=1e-6)
     assert set(find_label_issues(predicted, labels)) == set(wrong)
+    assert estimate(predicted, labels, resamples=9).wrong == planted
 
 
-def test_the_least_probable_label_comes_first() -> None:
-    predicted = np.array([[0.4, 0.6], [0.9, 0.1], [0.01, 0.99], [0.2, 0.8]])
-    assert list(find_label_issues(predicted, np.array([0, 0, 0, 0]))) == [2, 3, 0]
-    assert list(find_label_issues(predicted, np.array([1, 0, 1, 1]))) == []
+def exchanged(share: float, spread: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Predictions of heads for 800 photos of five classes, their labels, the exchanged ones."""
+    features, labels = clusters(800, 5, seed, spread)
+    wrong = np.random.default_rng(seed).random(800) < share
+    labels = (labels + wrong * (1 + seed % 4)) % 5
+    return out_of_fold_probabilities(features, labels), labels, wrong
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_not_all_that_the_heads_get_wrong_is_doubted(seed: int) -> None:
+    """As on flowers: heads that are right in three of four photos, one label in twenty wrong."""
+    predicted, labels, wrong = exchanged(0.05, 2.5, seed)
+    disagree = int((predicted.argmax(1) != labels).sum())
+    assert 0.15 < disagree / 800 < 0.35
+    found = find_label_issues(predicted, labels)
+    assert len(found) < 0.6 * disagree
+    hits = wrong[found]
+    assert hits.mean() > 1.3 * wrong.sum() / disagree  # no list of all that has a better share
+    assert hits[: wrong.sum()].mean() > hits.mean()  # the likely ones come first
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("share", [0, 0.05, 0.2])
+def test_the_estimate_is_near_and_its_interval_has_it(share: float, seed: int) -> None:
+    predicted, labels, wrong = exchanged(share, 0.5, seed)
+    told = estimate(predicted, labels, resamples=200)
+    assert told.wrong == pytest.approx(wrong.sum(), rel=0.1)
+    assert told.low <= wrong.sum() <= told.high <= 2 * wrong.sum()
+    assert told == estimate(predicted, labels, resamples=200)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_as_many_are_listed_as_estimated_and_none_that_the_heads_agree_with(
+    data: st.DataObject,
+) -> None:
+    count, classes = data.draw(st.integers(2, 30)), data.draw(st.integers(2, 4))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    labels = np.concatenate([[0, 1], rng.integers(classes, size=count - 2)])
+    predicted = rng.dirichlet(np.full(classes, 0.5), size=count)
+    found = find_label_issues(predicted, labels)
+    told = estimate(predicted, labels, resamples=5)
+    assert len(found) == told.wrong and 0 <= told.low <= told.high <= count
+    assert (predicted.argmax(1)[found] != labels[found]).all()
+    own = predicted[found, labels[found]]
+    margins = own - predicted[found].max(1)
+    assert (np.diff(margins) >= 0).all()
 
 
 def test_folds_follow_the_seed() -> None:
