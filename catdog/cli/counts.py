@@ -43,7 +43,8 @@ def lines(manifest: Manifest) -> list[str]:
     ]
     told = ", ".join(f"{count:,} {split}" for split, count in manifest.counts.items())
     told += f"; {len(manifest.skipped):,} skipped" if manifest.skipped else ""
-    head = f"{len(rows)} classes, {sum(manifest.counts.values()):,} photos: {told}"
+    classes = f"{len(rows)} class{'es' * (len(rows) != 1)}"
+    head = f"{classes}, {sum(manifest.counts.values()):,} photos: {told}"
     body = _table(rows) if len(rows) <= ROWS else _running(rows)
     return [*textwrap.wrap(head, WIDTH), *body, *_empty(rows)]
 

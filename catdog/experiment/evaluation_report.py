@@ -42,14 +42,16 @@ class Findings:
 
     def shown(self, figure: str) -> str:
         """Return a metric and its interval as text, such as ``0.9870  (0.9820 to 0.9910)``."""
-        low, high = self.intervals[figure]
-        value = getattr(self.scores, figure)
-        return "undefined" if math.isnan(value) else f"{value:.4f}  ({low:.4f} to {high:.4f})"
+        value, ends = getattr(self.scores, figure), self.intervals[figure]
+        low, high = map(metrics.shown, ends)
+        known = math.isfinite(value) and all(map(math.isfinite, ends))
+        return f"{value:.4f}  ({low} to {high})" if known else metrics.shown(value)
 
     def summary(self) -> dict[str, str]:
         """Return all metrics and their intervals as text, by the names shown to users."""
         names = {"accuracy": "accuracy", "loss": "loss", "AUC": "auc", "ECE": "ece"}
-        return {name: self.shown(figure) for name, figure in names.items()}
+        photos = {"photos": f"{self.photos:,}"}
+        return photos | {name: self.shown(figure) for name, figure in names.items()}
 
 
 def evaluate(
@@ -111,7 +113,8 @@ def describe(
     lines = [
         f"**Question**: how good is {title}?",
         f"**Data**: {settings.data.name}, {findings.photos:,} photos",
-        f"**Result**: accuracy **{findings.shown('accuracy')}**, loss {findings.shown('loss')}",
+        f"**Result**: accuracy **{findings.shown('accuracy')}**, loss {findings.shown('loss')}"
+        f"{metrics.of_few(findings.photos)}",
     ]
     run.tags({NOTE: "  \n".join(lines) + f"\n\nRepeat it with\n\n    {command}\n"})
 

@@ -46,6 +46,8 @@ def table(out: TextIO, classes: Sequence[str], predictions: Predictions, width: 
 def as_csv(out: TextIO, classes: Sequence[str], predictions: Predictions, width: int = 0) -> None:
     """Write CSV: path, predicted class, its probability, one column per class.
 
+    The column of a class called as one of the first three gets `` (class)`` behind its name.
+
     Args:
         out: The open text file.
         classes: Class names, in the order of the probabilities.
@@ -58,7 +60,7 @@ def as_csv(out: TextIO, classes: Sequence[str], predictions: Predictions, width:
     path,class,probability,cat,dog
     a.jpg,dog,0.75,0.25,0.75
     """
-    heading = ("path", "class", "probability", *classes)
+    heading = tables.columns(("path", "class", "probability"), classes)
     tables.write_rows(out, chain([heading], _rows(classes, predictions)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,21 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catdog.plots.canvas import add_axes, add_text, label_axes, new_canvas, save
-from catdog.plots.style import COLORS, shorten
+from catdog.plots.style import COLORS, drawable, shorten_all
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from catdog.evaluation.breakdown import Bin
 
-MAX_NUMBERED = 15
-"""Largest number of classes whose cells have room for counts."""
+MAX_NUMBERED, MAX_NAMED = 15, 40
+"""Largest number of classes whose cells have room for counts, and whose rows have for names."""
+
+PAIRS = 25
+"""Most pairs of classes that are listed beside a matrix without names."""
 
 
 def confusion_png(
     path: str | Path, *, matrix: NDArray[np.integer], classes: Sequence[str], title: str
 ) -> None:
     """Draw a confusion matrix: by count and share up to 15 classes, by colour and recall beyond.
+
+    From 41 classes on it has numbers instead of names, and a list of what is most often confused.
 
     Args:
         path: The PNG file to write.
@@ -33,15 +39,17 @@ def confusion_png(
         title: Heading of the picture.
     """
     k = len(classes)
+    if k > MAX_NAMED:
+        _many_png(path, matrix, classes, title)
+        return
     numbered, tilted = k <= MAX_NUMBERED, k > 4
-    names = [shorten(name, 20) for name in classes]
+    names = shorten_all([drawable(name) for name in classes], 20)
     size = 10 if numbered else 8
-    margin = 0.0084 * size * max(map(len, names)) + 0.65
+    margin = 0.0084 * size * max(map(_width, names)) + 0.65
     side, left, right = min(4.9 + 0.18 * k, 7.6), max(margin, 1.2), 0.35 if numbered else 0.75
     bottom = margin if tilted else 0.75
     width = max(left + side + right, 7.2)
-    note = "blue: right, orange: wrong; darker: a larger share of the true class"
-    canvas = new_canvas(title, note, width=width, height=side + bottom + 0.95)
+    canvas = new_canvas(title, NOTE, width=width, height=side + bottom + 0.95)
     ax = add_axes(canvas, left=left, bottom=bottom, right=width - left - side, top=0.95)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     strength = _color_cells(ax, share)
@@ -56,6 +64,44 @@ def confusion_png(
     save(canvas, path)
 
 
+NOTE = "blue: right, orange: wrong; darker: a larger share of the true class"
+
+
+def _width(name: str) -> int:
+    """Return the columns of a text: signs of East Asia are twice as wide."""
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in name)
+
+
+def _many_png(
+    path: str | Path, matrix: NDArray[np.integer], classes: Sequence[str], title: str
+) -> None:
+    """Draw a matrix of many classes by colour alone, and list the pairs with most mistakes."""
+    k, side = len(classes), 7.6
+    note = f"{NOTE}; classes by number, in their order"
+    canvas = new_canvas(title, note, width=15.2, height=side + 1.7)
+    ax = add_axes(canvas, left=0.85, bottom=0.75, right=15.2 - 0.85 - side, top=0.95)
+    _color_cells(ax, matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1))
+    ticks = [0, *range(9, k, 10)] if k <= 200 else [0, *range(99, k, 100)]
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_ticks(ticks, [f"{tick + 1}" for tick in ticks], fontsize=8)
+    label_axes(ax, "predicted class", "true class")
+    confused = matrix * ~np.eye(k, dtype=bool)
+    order = np.argsort(-confused, axis=None, kind="stable")[:PAIRS]
+    pairs = [(int(i) // k, int(i) % k) for i in order if confused.flat[i]]
+    heading = (
+        "most often confused: photos, true class → predicted class" if pairs else "no mistakes"
+    )
+    place = {"transform": canvas.figure.dpi_scale_trans, "va": "top"}
+    add_text(ax, 8.9, side + 0.75, heading, weight="bold", **place)
+    names = shorten_all([drawable(name) for name in classes], 28)
+    for line, (true, predicted) in enumerate(pairs):
+        y = side + 0.75 - 0.29 * (line + 1)
+        text = f"{true + 1} {names[true]} → {predicted + 1} {names[predicted]}"
+        add_text(ax, 9.3, y, f"{confused[true, predicted]:,}", ha="right", **place)
+        add_text(ax, 9.4, y, text, **place)
+    save(canvas, path)
+
+
 def _color_cells(ax: Axes, share: NDArray[np.float64]) -> NDArray[np.float64]:
     """Colour the diagonal blue and mistakes orange; return the strength of each cell's colour."""
     from matplotlib.colors import to_rgb
@@ -67,6 +113,8 @@ def _color_cells(ax: Axes, share: NDArray[np.float64]) -> NDArray[np.float64]:
     mix = strength[..., None]
     ax.imshow((1 - mix) * to_rgb(COLORS["empty"]) + mix * full, interpolation="nearest")
     ax.grid(False)
+    if len(share) > MAX_NAMED:
+        return strength  # lines would cover the cells
     between, ends = np.arange(len(share) - 1) + 0.5, (-0.5, len(share) - 0.5)
     style: dict[str, Any] = {"color": "white", "lw": 3 if len(share) < 8 else 1}
     ax.hlines(between, *ends, **style)
@@ -86,7 +134,9 @@ def _write_counts(
     k = len(matrix)
     for row, column in np.ndindex(k, k):
         if row == column or matrix[row, column] or k <= 5:
-            text = f"{matrix[row, column]}\n{share[row, column]:.1%}".replace("%", " %")
+            text = f"{matrix[row, column]}"
+            if matrix[row].sum():  # else there is no share
+                text += f"\n{share[row, column]:.1%}".replace("%", " %")
             color = "white" if strength[row, column] > 0.6 else COLORS["ink"]
             style = {"ha": "center", "va": "center", "fontsize": fontsize, "color": color}
             add_text(ax, column, row, text, transform=ax.transData, **style)
