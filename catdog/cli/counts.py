@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 
+from catdog.core import tables
 from catdog.data.manifest import SPLITS, Manifest
 from catdog.errors import shown
 
@@ -50,10 +51,11 @@ def lines(manifest: Manifest) -> list[str]:
 
 
 def _table(rows: list[tuple[str, list[int]]]) -> list[str]:
-    width = max(len(name) for name, _ in rows)
+    width = max(tables.width(name) for name, _ in rows)
     head = " " * (width + 2) + "".join(f"{split:>10}" for split in SPLITS)
     return [head] + [
-        f"  {name:<{width}}" + "".join(f"{count:>10,}" for count in own) for name, own in rows
+        f"  {tables.padded(name, width)}" + "".join(f"{count:>10,}" for count in own)
+        for name, own in rows
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
@@ -42,6 +43,27 @@ def text(written: str) -> str:
     inner = written[1:]
     made = written.startswith("'") and _RUNS.match(inner) and not _NUMBER.fullmatch(inner)
     return inner if made else written
+
+
+def width(text: str) -> int:
+    """Return how many columns of a terminal a text takes: signs of East Asia take two.
+
+    Example:
+        >>> width("cat"), width("猫"), width("cafe\u0301")
+        (3, 2, 4)
+    """
+    wide = sum(unicodedata.east_asian_width(sign) in "WF" for sign in text)
+    return len(text) + wide - sum(unicodedata.combining(sign) > 0 for sign in text)
+
+
+def padded(text: str, columns: int) -> str:
+    """Return a text filled with spaces up to a width.
+
+    Example:
+        >>> padded("猫", 4)
+        '猫  '
+    """
+    return text + " " * (columns - width(text))
 
 
 def columns(own: Sequence[str], classes: Sequence[str]) -> list[str]:

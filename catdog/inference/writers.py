@@ -25,7 +25,7 @@ def table(out: TextIO, classes: Sequence[str], predictions: Predictions, width: 
         out: The open text file.
         classes: Class names, in the order of the probabilities.
         predictions: The predictions, written as they arrive.
-        width: Length of the longest path, in characters.
+        width: Width of the longest path, in columns of a terminal.
 
     >>> import sys
     >>> import numpy as np
@@ -34,10 +34,11 @@ def table(out: TextIO, classes: Sequence[str], predictions: Predictions, width: 
     a.jpg  dog    0.9000
     """
     names = [shown(name) for name in classes]
-    class_width = max(map(len, (*names, "class")))
+    class_width = max(map(tables.width, (*names, "class")))
     heading = f"{'path':<{width}}  {'class':<{class_width}}  probability\n"
     rows = (
-        f"{shown(path):<{width}}  {names[int(row.argmax())]:<{class_width}}  {row.max():.4f}\n"
+        f"{tables.padded(shown(path), width)}  "
+        f"{tables.padded(names[int(row.argmax())], class_width)}  {row.max():.4f}\n"
         for path, row in predictions
     )
     out.writelines(chain([heading], rows))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from catdog.core import tables
 from catdog.plots.canvas import add_axes, add_text, label_axes, new_canvas, save
 from catdog.plots.style import COLORS, drawable, shorten_all
 
@@ -23,6 +23,9 @@ MAX_NUMBERED, MAX_NAMED = 15, 40
 
 PAIRS = 25
 """Most pairs of classes that are listed beside a matrix without names."""
+
+NOTE = "blue: right, orange: wrong; darker: a larger share of the true class"
+NUMBERS = "; numbers: as in predictions.csv"
 
 
 def confusion_png(
@@ -43,13 +46,13 @@ def confusion_png(
         _many_png(path, matrix, classes, title)
         return
     numbered, tilted = k <= MAX_NUMBERED, k > 4
-    names = shorten_all([drawable(name) for name in classes], 20)
+    names, note = _labels(classes, 20)
     size = 10 if numbered else 8
-    margin = 0.0084 * size * max(map(_width, names)) + 0.65
+    margin = 0.0084 * size * max(map(tables.width, names)) + 0.65
     side, left, right = min(4.9 + 0.18 * k, 7.6), max(margin, 1.2), 0.35 if numbered else 0.75
     bottom = margin if tilted else 0.75
     width = max(left + side + right, 7.2)
-    canvas = new_canvas(title, NOTE, width=width, height=side + bottom + 0.95)
+    canvas = new_canvas(title, note, width=width, height=side + bottom + 0.95)
     ax = add_axes(canvas, left=left, bottom=bottom, right=width - left - side, top=0.95)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     strength = _color_cells(ax, share)
@@ -64,12 +67,14 @@ def confusion_png(
     save(canvas, path)
 
 
-NOTE = "blue: right, orange: wrong; darker: a larger share of the true class"
-
-
-def _width(name: str) -> int:
-    """Return the columns of a text: signs of East Asia are twice as wide."""
-    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in name)
+def _labels(classes: Sequence[str], length: int) -> tuple[list[str], str]:
+    """Return names that can be drawn, or numbers, and the note that explains them."""
+    names = [name if drawable(name) == name else f"class {k}" for k, name in enumerate(classes, 1)]
+    short = shorten_all(names, length)
+    numbered = names != list(classes) or any(
+        label.endswith(")") and "… (" in label for label in short
+    )
+    return short, NOTE + NUMBERS * numbered
 
 
 def _many_png(
@@ -77,8 +82,7 @@ def _many_png(
 ) -> None:
     """Draw a matrix of many classes by colour alone, and list the pairs with most mistakes."""
     k, side = len(classes), 7.6
-    note = f"{NOTE}; classes by number, in their order"
-    canvas = new_canvas(title, note, width=15.2, height=side + 1.7)
+    canvas = new_canvas(title, NOTE + NUMBERS, width=15.2, height=side + 1.7)
     ax = add_axes(canvas, left=0.85, bottom=0.75, right=15.2 - 0.85 - side, top=0.95)
     _color_cells(ax, matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1))
     ticks = [0, *range(9, k, 10)] if k <= 200 else [0, *range(99, k, 100)]
@@ -93,7 +97,7 @@ def _many_png(
     )
     place = {"transform": canvas.figure.dpi_scale_trans, "va": "top"}
     add_text(ax, 8.9, side + 0.75, heading, weight="bold", **place)
-    names = shorten_all([drawable(name) for name in classes], 28)
+    names, _ = _labels(classes, 28)
     for line, (true, predicted) in enumerate(pairs):
         y = side + 0.75 - 0.29 * (line + 1)
         text = f"{true + 1} {names[true]} → {predicted + 1} {names[predicted]}"

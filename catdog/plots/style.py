@@ -63,18 +63,24 @@ def shorten(text: str, length: int) -> str:
 
 
 def shorten_all(names: Sequence[str], length: int) -> list[str]:
-    """Shorten names so that they stay different: those that would not are numbered, from 1.
+    """Shorten names so that they stay different: to twice the length if need be, or numbered.
 
     Example:
         >>> shorten_all(["collie, rough, long", "collie, smooth, long", "pug"], 12)
-        ['colli… (1)', 'colli… (2)', 'pug']
+        ['collie, rough, long', 'collie, smooth, long', 'pug']
+        >>> shorten_all(["a" * 9 + "b" * 9, "a" * 8 + "b" * 10], 8)
+        ['aa… (1)', 'aa… (2)']
     """
-    short = [shorten(name, length) for name in names]
+    whole = [shown(name) for name in names]
+    for room in range(length, 2 * length + 1):
+        short = [shorten(name, room) for name in whole]
+        if len(set(short)) == len(set(whole)):
+            return short
     twice = {name for name, count in Counter(short).items() if count > 1}
     tags = [f"… ({k})" for k in range(1, len(names) + 1)]
     return [
-        shown(name)[: length - len(tag)] + tag if cut in twice else cut
-        for name, cut, tag in zip(names, short, tags, strict=True)
+        name[: length - len(tag)] + tag if cut in twice else cut
+        for name, cut, tag in zip(whole, short, tags, strict=True)
     ]
 
 

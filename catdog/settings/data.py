@@ -27,8 +27,8 @@ class Data(Group):
     cats_vs_dogs of tensorflow-datasets."""
 
     path: str | None = None
-    """Folder or archive with the photos, required by data=folder and data=kaggle; for data=tfds the
-    data_dir of tensorflow-datasets."""
+    """Folder, zip or tar with the photos, required by data=folder and data=kaggle; for data=tfds
+    the data_dir of tensorflow-datasets."""
 
     val_fraction: float = number(0.1, above=0, below=1)
     """Fraction of each class held out for validation, where the photos have no validation folder

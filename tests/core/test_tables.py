@@ -146,3 +146,11 @@ def test_predictions_of_an_earlier_version_are_read_rightly() -> None:
     old = "path,label,class,probability,bottle,label\na.jpg,label,bottle,0.75,0.75,0.25\n"
     (row,) = tables.read_rows(old)
     assert (row["label"], row["class"], row["bottle"]) == ("label", "bottle", "0.75")
+
+
+def test_columns_stand_below_each_other_whatever_the_signs() -> None:
+    out, names = io.StringIO(), ["猫.jpg", "cafe\u0301.jpg", "b.jpg"]
+    rows = [(name, np.array([0.75, 0.25], np.float32)) for name in names]
+    writers.table(out, ("猫と犬", "dog"), rows, max(map(tables.width, names)))
+    ends = {tables.width(line[: line.rindex(" ")]) for line in out.getvalue().splitlines()}
+    assert ends == {8 + 2 + 6 + 1}
