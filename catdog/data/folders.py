@@ -142,7 +142,7 @@ def _without_folders(root: Path) -> DataError:
         return DataError(
             root,
             f"no class folders in it, but archives ({listed(packed)})",
-            f"Unpack them there, or name one: data.path={root / packed[0]}",
+            "Unpack them there, each into a folder of its name, or name one of them in data.path",
         )
     if count := _loose(root):
         return DataError(

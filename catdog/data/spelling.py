@@ -86,24 +86,30 @@ def joined(
     chosen: dict[str, str] = {}
     for spellings in splits.values():
         if len(spellings) > 1 and not spellings.keys() <= set(classes):
-            name = _spelling(root, spellings, classes, ask=ask)
+            if ask and _together(spellings):
+                raise _unclear(root, sorted(spellings), sorted(set(names.values())))
+            name = _spelling(spellings, classes)
             chosen |= dict.fromkeys(spellings, name)
             told = " and ".join(map(repr, sorted(spellings)))
             notify(f"{told} differ only in capitals: one class, {name!r}")
     return [item._replace(label=chosen.get(item.label, item.label)) for item in labelled]
 
 
-def _spelling(
-    root: Path, splits: Mapping[str, Set[str | None]], classes: Sequence[str], *, ask: bool
-) -> str:
+def _together(splits: Mapping[str, Set[str | None]]) -> bool:
+    """Return whether two spellings are in one split."""
+    return len(set().union(*splits.values())) < sum(map(len, splits.values()))
+
+
+def _spelling(splits: Mapping[str, Set[str | None]], classes: Sequence[str]) -> str:
     """Return which of some spellings counts: that of ``data.classes``, else of train."""
-    names = sorted(splits)
-    if ask and len(set().union(*splits.values())) < sum(map(len, splits.values())):
-        raise DataError(
-            root,
-            f"folders {listed(names)} differ only in capitals",
-            f"If they are one class, put their photos into one folder; if not, name all classes: "
-            f"'data.classes=[{','.join(names)}]'",
-        )
     asked = [name for name in classes if name in splits]
-    return min(asked or names, key=lambda name: "train" not in splits[name])
+    return min(asked or sorted(splits), key=lambda name: "train" not in splits[name])
+
+
+def _unclear(root: Path, names: Sequence[str], every: Sequence[str]) -> DataError:
+    return DataError(
+        root,
+        f"folders {listed(names)} differ only in capitals",
+        "If they are one class, put their photos into one folder; if not, name all classes: "
+        f"'data.classes=[{','.join(every)}]'",
+    )

@@ -22,7 +22,7 @@ from rich.filesize import decimal
 from catdog.core import links, listing
 from catdog.core.files import make_once
 from catdog.data.packed import identity, members
-from catdog.data.packed.layout import Budget, Level, damaged
+from catdog.data.packed.layout import Budget, Level, counted, damaged
 from catdog.data.packed.members import Archive, Member, Source
 from catdog.errors import DataError, listed
 from catdog.progress import Progress
@@ -182,7 +182,7 @@ def _require_room(level: Level, target: Path) -> None:
     if level.needed > free:
         raise DataError(
             level.shown,
-            f"its {len(level.places):,} files would take {decimal(level.needed)}, but "
+            f"{counted(len(level.places))} would take {decimal(level.needed)}, but "
             f"{decimal(free)} are left at {target.parent.parent}",
             "Make room, or name a roomier features.dir",
         )

@@ -52,7 +52,7 @@ class Budget:
         self.declared += needed
         if self.declared <= min(max(ALWAYS_BYTES, MOST_TIMES * self.own), MOST_BYTES):
             return
-        files = f"its {count:,} files would take {decimal(needed)}"
+        files = f"{counted(count)} would take {decimal(needed)}"
         beside = f" ({decimal(self.declared)} with its archives)" * (self.declared > needed)
         raise DataError(
             shown,
@@ -60,6 +60,16 @@ class Budget:
             f"much, and {decimal(MOST_BYTES)}, is unpacked",
             "If you trust it, unpack it by hand and name the folder",
         )
+
+
+def counted(files: int) -> str:
+    """Return how many files an archive has, as messages begin.
+
+    Example:
+        >>> counted(1), counted(2000)
+        ('its 1 file', 'its 2,000 files')
+    """
+    return f"its {files:,} file{'s' * (files != 1)}"
 
 
 class Place(NamedTuple):
@@ -146,11 +156,14 @@ def _inside(shown: Path, entry: Member) -> str:
     # zipfile would drop the dots without a word; an archive with such names cannot be trusted
     name = PureWindowsPath(entry.name)  # understands both kinds of slashes, and drives
     parts = [part for part in entry.name.split("/") if part not in ("", ".")]
-    if name.anchor or ".." in name.parts or not entry.is_plain or not (parts or entry.is_folder):
+    why = "" if entry.is_plain else "is a link or a device"
+    if name.anchor or ".." in name.parts or not (parts or entry.is_folder):
+        why = "would land outside its folder"
+    if why:
         raise DataError(
             shown,
-            f"entry {entry.name!r} would land outside its folder; nothing was unpacked",
-            "Use an archive from a source you trust",
+            f"entry {entry.name!r} {why}; nothing was unpacked",
+            "Use an archive from a source you trust, or unpack it by hand and name the folder",
         )
     return "/".join(parts)
 
