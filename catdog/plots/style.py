@@ -67,7 +67,7 @@ def shorten_all(names: Sequence[str], length: int) -> list[str]:
 
     Example:
         >>> shorten_all(["collie, rough, long", "collie, smooth, long", "pug"], 12)
-        ['collie, rough, long', 'collie, smooth, long', 'pug']
+        ['collie,…gh, long', 'collie,…th, long', 'pug']
         >>> shorten_all(["a" * 9 + "b" * 9, "a" * 8 + "b" * 10], 8)
         ['aa… (1)', 'aa… (2)']
     """

@@ -14,11 +14,11 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol
+from typing import IO, Any, NamedTuple, cast
 
 UNREADABLE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError,
               NotImplementedError, RuntimeError, ValueError, OverflowError)  # fmt: skip
@@ -34,7 +34,7 @@ MOST_BEHIND = 64
 """Blocks of ``LONGEST_READ`` that may follow the end of a tar archive, which programs fill up."""
 
 BLOCK = tarfile.BLOCKSIZE
-DECOMPRESS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+DECOMPRESS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 """How to read a compressed stream, by its first bytes."""
 
 Source = Path | IO[bytes]
@@ -65,23 +65,6 @@ class Member(NamedTuple):
     open: Callable[[], IO[bytes]]
 
 
-class Archive(Protocol):
-    """An open archive; a context manager that closes it.
-
-    Attributes:
-        has_table: Whether all members are known without reading the archive, with their CRCs.
-    """
-
-    has_table: bool
-
-    def members(self) -> Iterator[Member]:
-        """Yield the members in order; raises one of ``UNREADABLE`` where it is damaged."""
-
-    def __enter__(self) -> object: ...
-
-    def __exit__(self, *exception: object) -> None: ...
-
-
 def without_ending(name: str) -> str | None:
     """Return an archive's name without its ending; None for other files.
 
@@ -94,7 +77,7 @@ def without_ending(name: str) -> str | None:
     return found if found and not found.endswith("/") else None
 
 
-def opened(source: Source, name: str) -> Archive:
+def opened(source: Source, name: str) -> Zip | Tar:
     """Open an archive, zip or tar, whatever its name ends with.
 
     Args:
@@ -108,7 +91,7 @@ def opened(source: Source, name: str) -> Archive:
     kind = "tar" if name.lower().endswith(ENDINGS[1:]) else "zip"
     try:
         kind = "tar" if _looks_like_tar(source) else kind
-        return _Tar(source) if kind == "tar" else _Zip(source)
+        return Tar(source) if kind == "tar" else Zip(source)
     except FileNotFoundError:
         raise
     except (*UNREADABLE, OSError) as error:
@@ -132,17 +115,21 @@ def _stream(source: Source) -> Iterator[IO[bytes]]:
         yield source
 
 
-class _Zip(zipfile.ZipFile):
+class Zip(zipfile.ZipFile):
+    """A zip archive."""
+
     has_table = True
+    """Whether all members are known without reading the archive, with their CRCs."""
 
     def members(self) -> Iterator[Member]:
+        """Yield the members in order."""
         for one in self.infolist():
             is_link = stat.S_ISLNK(one.external_attr >> 16)
             opens = partial(self.open, one)
             yield Member(one.filename, one.file_size, one.CRC, one.is_dir(), not is_link, opens)
 
 
-class _Tar(nullcontext[None]):
+class Tar(nullcontext[None]):
     """A tar archive, whose file is opened anew for each round through the members."""
 
     has_table = False
@@ -153,14 +140,16 @@ class _Tar(nullcontext[None]):
         with closing(self.members()) as found:  # a first header that is none is told at once
             next(found, None)
 
-    def members(self) -> Iterator[Member]:
+    def members(self) -> Generator[Member, None, None]:
+        """Yield the members in order; raises one of ``UNREADABLE`` where it is damaged."""
         with _stream(self._source) as file, _decompressed(file) as content:
             blocks = _Blocks(content)
             archive = tarfile.TarFile(fileobj=blocks, encoding="utf-8")  # type: ignore[arg-type]
             while (one := archive.next()) is not None:
                 if one.size < 0:
                     raise tarfile.ReadError("a size below zero")
-                is_plain, opens = one.isreg() or one.isdir(), partial(archive.extractfile, one)
+                opens = cast("Callable[[], IO[bytes]]", partial(archive.extractfile, one))
+                is_plain = one.isreg() or one.isdir()
                 yield Member(one.name, one.size, None, one.isdir(), is_plain, opens)
             blocks.require_end()
 
@@ -175,6 +164,10 @@ def _decompressed(file: IO[bytes]) -> Iterator[IO[bytes]]:
                 yield content
             return
     yield file
+
+
+Archive = Zip | Tar
+"""An open archive; a context manager that closes it."""
 
 
 class _Blocks:
