@@ -23,7 +23,7 @@ from catdog.settings import Settings
 from catdog.tracking.names import NOTE
 from catdog.tracking.run import Run
 
-LEAST = 10
+LEAST = 5
 """Fewest photos of which the bootstrap says something: of two it would say from 1 to 1."""
 
 

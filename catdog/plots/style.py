@@ -69,7 +69,7 @@ def shorten_all(names: Sequence[str], length: int) -> list[str]:
         >>> shorten_all(["collie, rough, long", "collie, smooth, long", "pug"], 12)
         ['collie,…gh, long', 'collie,…th, long', 'pug']
         >>> shorten_all(["a" * 9 + "b" * 9, "a" * 8 + "b" * 10], 8)
-        ['aa… (1)', 'aa… (2)']
+        ['aaa… (1)', 'aaa… (2)']
     """
     whole = [shown(name) for name in names]
     for room in range(length, 2 * length + 1):

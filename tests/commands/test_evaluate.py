@@ -156,7 +156,7 @@ def test_figures_of_one_class_are_undefined_where_they_cannot_be_had(
     assert said.status == 0, said.err
     assert "AUC      │ undefined" in said.out and "nan" not in said.out
     assert f"photos   │ {count}" in said.out
-    assert ("too few photos for an interval" in said.out) == (count < 10)
+    assert ("too few photos for an interval" in said.out) == (count < 5)
     assert "Warning" not in said.err
     made = newest(lab)
     assert made.params["evaluation.photos"] == str(count)

@@ -34,7 +34,11 @@ MOST_BEHIND = 64
 """Blocks of ``LONGEST_READ`` that may follow the end of a tar archive, which programs fill up."""
 
 BLOCK = tarfile.BLOCKSIZE
-DECOMPRESS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+DECOMPRESS: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
+}
 """How to read a compressed stream, by its first bytes."""
 
 Source = Path | IO[bytes]
