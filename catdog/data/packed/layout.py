@@ -185,6 +185,8 @@ def _inner(files: Mapping[str, object], *, only_train: bool) -> dict[str, str]:
         return {trains[0]: ""}
     if len(stems) == len(files) == 1:
         return dict.fromkeys(stems, "")
+    if not stems:
+        return {}
     taken = {*files, *(folder for name in files for folder in _folders(name))}
     twice = [stem for stem, count in Counter(stems.values()).items() if count > 1]
     return {

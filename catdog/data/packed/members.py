@@ -76,8 +76,10 @@ def without_ending(name: str) -> str | None:
         >>> without_ending("in/train.tar.gz"), without_ending("cat.jpg"), without_ending(".zip")
         ('in/train', None, None)
     """
-    endings = [end for end in ENDINGS if name.lower().endswith(end)]
-    found = name[: -len(max(endings, key=len))] if endings else ""
+    small = name.lower()
+    if not small.endswith(ENDINGS):
+        return None
+    found = name[: -max(len(end) for end in ENDINGS if small.endswith(end))]
     return found if found and not found.endswith("/") else None
 
 
