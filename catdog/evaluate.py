@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from catdog.cli import arguments, console, hydra_app, overrides, typed
-from catdog.core import commands, paths
-from catdog.errors import ConfigError, DataError
+from catdog.core import paths
+from catdog.errors import ConfigError, DataError, listed
 from catdog.progress import Progress
 from catdog.settings import Tracking
 from catdog.tracking import names
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
 SPLITS = ("unseen", "all", "train", "val", "test")
 """Values of ``--split``."""
+
+ROWS = 30
+"""Most classes that have a row each on the screen."""
 
 EPILOG = """\
 key=value are catdog.train's. Without data=... the photos are those of the model's own run, with
@@ -138,10 +143,10 @@ def _evaluate(settings: Settings, model: Model, split: str, typed: str) -> None:
     from catdog.tracking import Tracker
 
     progress, store, tta = console.Console(), settings.tracking, settings.evaluation.tta
-    manifest = inputs.photos(settings, progress)
-    photos = choose_photos(manifest, split, model, progress)
+    manifest = inputs.photos(settings, progress, to_train=False)
+    chosen = choose_photos(manifest, split, model, progress)
     classes = model.found.classes or manifest.classes
-    labels = labels_of(photos, manifest.classes, classes)
+    photos, labels = labelled(chosen, manifest.classes, classes, progress)
     tracker = Tracker(uri=store.uri, experiment=store.experiment, root=paths.root())
     runtime.load_tensorflow()
     from catdog.experiment import evaluation_report
@@ -149,6 +154,8 @@ def _evaluate(settings: Settings, model: Model, split: str, typed: str) -> None:
 
     loaded = classifier.load(model.found.path, classes)
     title = f"{model.found.title}, {split} photos of {settings.data.name}, tta {tta}"
+    if left := len(chosen) - len(photos):
+        title += f", without {left:,} of classes that the model does not know"
     with tracker.recorded(f"evaluation of {model.found.name}", _tags(model, typed)) as run:
         if model.found.run_id:
             run.uses_model_of(model.found.run_id)
@@ -194,27 +201,41 @@ def choose_photos(manifest: Manifest, split: str, model: Model, progress: Progre
     return photos
 
 
-def labels_of(photos: Sequence[Photo], names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
-    """Return (n,) int labels of n photos, in the model's order of classes.
+def labelled(
+    photos: Sequence[Photo], names: Sequence[str], classes: Sequence[str], progress: Progress
+) -> tuple[list[Photo], np.ndarray]:
+    """Return the photos of the model's classes, and their labels in the model's order.
 
     Args:
         photos: The photos.
         names: Classes in the order of the photos' labels.
-        classes: Classes in the model's order.
+        classes: Classes in the model's order; one may be written in other letters' case.
+        progress: Receives a note about classes that are taken for others, and of photos that are
+            left out.
+
+    Returns:
+        k photos, and (k,) int labels.
 
     Raises:
-        ConfigError: a class of the photos is none of the model's.
+        ConfigError: no photo is of a class of the model.
     """
     import numpy as np
 
-    unknown = [name for name in names if name not in classes]
-    if unknown:
+    from catdog.data import spelling
+
+    there = Counter(names[photo.label] for photo in photos)
+    known = spelling.match(names, classes)
+    for name in sorted(there):
+        if name not in known:
+            progress.note(f"Left out {there[name]:,} photos of {name}: no class of the model")
+        elif name != known[name]:
+            progress.note(f"{name} is taken for the model's class {known[name]}")
+    found = [photo for photo in photos if names[photo.label] in known]
+    if not found:
         raise ConfigError(
-            "data.classes", ", ".join(unknown), f"the model only tells {', '.join(classes)} apart",
-            commands.command(commands.override("data.classes", list(classes))),
-        )  # fmt: skip
-    index = [classes.index(name) for name in names]
-    return np.array([index[photo.label] for photo in photos])
+            "data.classes", listed(sorted(there)), f"the model only tells {listed(classes)} apart"
+        )
+    return found, np.array([classes.index(known[names[photo.label]]) for photo in found])
 
 
 def _tags(model: Model, typed: str) -> dict[str, str]:
@@ -237,12 +258,29 @@ def print_evaluation(
     for name, value in figures.items():
         table.add_row(name, value)
     out.print(table)
-    table = Table("class", "photos", "precision", "recall", "95 % interval", "F1")
-    for row in classes:
-        shown = (f"{row.precision:.4f}", f"{row.recall:.4f}", f"{row.low:.4f} to {row.high:.4f}")
-        table.add_row(console.text(row.name), f"{row.photos:,}", *shown, f"{row.f1:.4f}")
-    out.print(table)
+    out.print(_table(classes))
+    if len(classes) > ROWS:
+        out.print(
+            f"the {ROWS} of least recall; all {len(classes)} classes: evaluation/classes.csv"
+        )
     out.print(Text(browse), soft_wrap=True)
+
+
+def _table(classes: Sequence[ClassRow]) -> Table:
+    """Return a row for each class; of many classes, for those of least recall."""
+    from catdog.evaluation.metrics import shown
+
+    table = Table("class", "photos", "precision", "recall", "95 % interval", "F1")
+    rows = list(classes)
+    if len(rows) > ROWS:
+        rows = sorted(rows, key=lambda row: math.inf if row.recall is None else row.recall)[:ROWS]
+    for row in rows:
+        interval = "" if row.recall is None else f"{shown(row.low)} to {shown(row.high)}"
+        table.add_row(
+            console.text(row.name), f"{row.photos:,}", shown(row.precision), shown(row.recall),
+            interval, shown(row.f1),
+        )  # fmt: skip
+    return table
 
 
 if __name__ == "__main__":

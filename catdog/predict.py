@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from catdog.cli import arguments, console, hydra_app
-from catdog.core import paths, runtime
+from catdog.core import paths, runtime, tables
 from catdog.core.files import arriving
 from catdog.errors import CatdogError, DataError, shown
 from catdog.inference.files import find
@@ -103,7 +103,7 @@ def _run(options: argparse.Namespace) -> int:
         work = _Work(model, options, scratch, screen, advance)
         predictions = work.predictions(files, views=2 if tta == "flip" else 1)
         write = FORMATS[options.format or _by_ending(options.out)]
-        write(out, model.classes, predictions, max(len(shown(name)) for _, name in files))
+        write(out, model.classes, predictions, max(tables.width(shown(name)) for _, name in files))
         out.flush()
     if work.skipped:
         screen.note(f"{work.skipped} of {len(files)} files were skipped")

@@ -8,7 +8,7 @@ import importlib
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -131,7 +131,7 @@ def run(cfg: DictConfig, tracker: Tracker | None = None, **facts: Any) -> Outcom
     outcome: Outcome = experiment.run(
         settings, manifest, weights, tracker, provenance=provenance, progress=progress, clock=clock
     )
-    print_summary(outcome, tracker.how_to_browse(outcome.run_id))
+    print_summary(outcome, tracker.how_to_browse(outcome.run_id), manifest.counts)
     return outcome
 
 
@@ -150,8 +150,16 @@ def _provenance(cfg: DictConfig, **facts: Any) -> Provenance:
     )
 
 
-def print_summary(outcome: Outcome, browse: str) -> None:
-    """Print the table that ends a run."""
+def print_summary(outcome: Outcome, browse: str, counts: Mapping[str, int]) -> None:
+    """Print the table that ends a run.
+
+    Args:
+        outcome: The run's result.
+        browse: How to see more of it.
+        counts: Number of photos by split, which is said where it is small.
+    """
+    from catdog.evaluation.metrics import of_few, shown
+
     fitted, test, seconds = outcome.fitted, outcome.test, outcome.seconds
     table = Table(title=f"run {outcome.run_id[:8]}", show_header=False, title_justify="left")
     ran = len(fitted.history["lr"])
@@ -159,20 +167,21 @@ def print_summary(outcome: Outcome, browse: str) -> None:
     table.add_row("best epoch", f"{fitted.best_epoch} of {ran}{early}")
     table.add_row(
         "validation",
-        f"loss {fitted.at_best('val/loss'):.4f}  accuracy {fitted.at_best('val/accuracy'):.4f}",
+        f"loss {fitted.at_best('val/loss'):.4f}  accuracy {fitted.at_best('val/accuracy'):.4f}"
+        f" {of_few(counts['val'])}".rstrip(),
     )
     table.add_row(
         "test",
-        f"loss {test.loss:.4f}  accuracy {test.accuracy:.4f}  "
-        f"AUC {test.auc:.4f}  ECE {test.ece:.4f}",
+        f"loss {shown(test.loss)}  accuracy {shown(test.accuracy)}  "
+        f"AUC {shown(test.auc)}  ECE {shown(test.ece)} {of_few(counts['test'])}".rstrip(),
     )
     if outcome.suggestions:
         found = "  ".join(f"{name} {rate:.1e}" for name, rate in outcome.suggestions.items())
         table.add_row("LR range test", found)
     table.add_row("trained weights", f"{outcome.parameters:,}")
     spent = sorted((s for s in seconds.items() if s[0] != "total"), key=lambda s: -s[1])
-    shown = "  ".join(f"{name} {value:.1f}" for name, value in spent)
-    table.add_row("seconds", f"{seconds['total']:.1f}: {shown}")
+    parts = "  ".join(f"{name} {value:.1f}" for name, value in spent)
+    table.add_row("seconds", f"{seconds['total']:.1f}: {parts}")
     table.add_row("browse", Text(browse))
     # wide: a terminal wraps long lines itself, and a command that rich wraps cannot be pasted
     width = max(200, *(len(line) + 24 for line in browse.splitlines()))

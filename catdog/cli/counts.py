@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 
+from catdog.core import tables
 from catdog.data.manifest import SPLITS, Manifest
 from catdog.errors import shown
 
@@ -43,16 +44,18 @@ def lines(manifest: Manifest) -> list[str]:
     ]
     told = ", ".join(f"{count:,} {split}" for split, count in manifest.counts.items())
     told += f"; {len(manifest.skipped):,} skipped" if manifest.skipped else ""
-    head = f"{len(rows)} classes, {sum(manifest.counts.values()):,} photos: {told}"
+    classes = f"{len(rows)} class{'es' * (len(rows) != 1)}"
+    head = f"{classes}, {sum(manifest.counts.values()):,} photos: {told}"
     body = _table(rows) if len(rows) <= ROWS else _running(rows)
     return [*textwrap.wrap(head, WIDTH), *body, *_empty(rows)]
 
 
 def _table(rows: list[tuple[str, list[int]]]) -> list[str]:
-    width = max(len(name) for name, _ in rows)
+    width = max(tables.width(name) for name, _ in rows)
     head = " " * (width + 2) + "".join(f"{split:>10}" for split in SPLITS)
     return [head] + [
-        f"  {name:<{width}}" + "".join(f"{count:>10,}" for count in own) for name, own in rows
+        f"  {tables.padded(name, width)}" + "".join(f"{count:>10,}" for count in own)
+        for name, own in rows
     ]
 
 

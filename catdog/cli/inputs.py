@@ -13,13 +13,16 @@ from catdog.progress import Progress
 from catdog.settings import Settings
 
 
-def photos(settings: Settings, progress: Progress, memo: Memo | None = None) -> Manifest:
+def photos(
+    settings: Settings, progress: Progress, memo: Memo | None = None, *, to_train: bool = True
+) -> Manifest:
     """Return the manifest of the photos; set the number of threads for TensorFlow.
 
     Args:
         settings: The settings of the run.
         progress: Receives the progress of unpacking, drawing and checking.
         memo: Keeps the manifest for the next trial of this process.
+        to_train: Whether a model is trained on them, or only evaluated.
 
     Raises:
         ConfigError: ``features.dir`` cannot be written.
@@ -31,7 +34,7 @@ def photos(settings: Settings, progress: Progress, memo: Memo | None = None) -> 
     manifest = (memo or Memo()).get(
         "manifest",
         (repr(settings.data), cache),
-        lambda: data.prepare(settings.data, cache, progress, settings.threads),
+        lambda: data.prepare(settings.data, cache, progress, settings.threads, to_train=to_train),
     )
     if memo is None:  # of a search the preflight says it, once
         for line in counts.lines(manifest):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from typing import TextIO
 
 _RUNS = re.compile(r"'*[ ]*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
@@ -43,6 +43,47 @@ def text(written: str) -> str:
     inner = written[1:]
     made = written.startswith("'") and _RUNS.match(inner) and not _NUMBER.fullmatch(inner)
     return inner if made else written
+
+
+def width(text: str) -> int:
+    """Return how many columns of a terminal a text takes: signs of East Asia take two.
+
+    Example:
+        >>> width("cat"), width("猫"), width("cafe\u0301")
+        (3, 2, 4)
+    """
+    wide = sum(unicodedata.east_asian_width(sign) in "WF" for sign in text)
+    return len(text) + wide - sum(unicodedata.combining(sign) > 0 for sign in text)
+
+
+def padded(text: str, columns: int) -> str:
+    """Return a text filled with spaces up to a width.
+
+    Example:
+        >>> padded("猫", 4)
+        '猫  '
+    """
+    return text + " " * (columns - width(text))
+
+
+def columns(own: Sequence[str], classes: Sequence[str]) -> list[str]:
+    """Return names of columns, all different: a table's own, and one for each class.
+
+    Args:
+        own: Names that stay as they are.
+        classes: Names of classes; one that is also another column's gets `` (class)`` behind it.
+
+    Example:
+        >>> columns(("path", "label"), ("label", "bottle"))
+        ['path', 'label', 'label (class)', 'bottle']
+    """
+    names = list(own)
+    for one in classes:
+        name = one
+        while name in names or (name != one and name in classes):
+            name += " (class)"
+        names.append(name)
+    return names
 
 
 def write_rows(out: TextIO, rows: Iterable[Sequence[object]]) -> None:
@@ -86,7 +127,12 @@ def read_rows(content: str) -> list[dict[str, str]]:
         rows = list(csv.reader(io.StringIO(content, newline="")))
     except csv.Error as error:
         raise ValueError(str(error)) from None
-    columns, *others = rows or [[]]
-    names = [text(name) for name in columns]
-    filled = (chain(row, [""] * (len(names) - len(row))) for row in others if row)
-    return [dict(zip(names, map(text, cells), strict=False)) for cells in filled]
+    head, *others = rows or [[]]
+    names = [text(name) for name in head]
+    first = {name: index for index, name in reversed(list(enumerate(names)))}
+    places = sorted(first.items(), key=lambda item: item[1])
+    return [
+        {name: text(row[index]) if index < len(row) else "" for name, index in places}
+        for row in others
+        if row
+    ]

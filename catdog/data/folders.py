@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from catdog.errors import DataError
+from catdog.data import spelling
+from catdog.data.packed.members import without_ending
+from catdog.data.spelling import Found as Found
+from catdog.data.spelling import Notify
+from catdog.errors import DataError, listed
 
 SPLIT_NAME = re.compile(
     r"(?:(?P<train>train(?:ing|s)?)|(?P<val>val(?:id|s)?|validations?|dev|eval)|(?P<test>tests?|testing))"
@@ -24,46 +26,42 @@ NO_PHOTOS = {
 """Folders and files of storage and operating systems, in small letters."""
 
 
-class Found(NamedTuple):
-    """A file that should be a photo.
-
-    Attributes:
-        path: The file.
-        label: Name of its class.
-        split: Its split where the data set has ready-made ones, else None.
-    """
-
-    path: str
-    label: str
-    split: str | None
-
-
-def find_in_folders(root: Path, notify: Callable[[str], None] = lambda line: None) -> list[Found]:
+def find_in_folders(
+    root: Path, notify: Notify = lambda line: None, classes: Sequence[str] = ()
+) -> list[Found]:
     """List the files in class folders, or in train, val and test with class folders inside.
+
+    Folders whose names differ only in capitals are one class if they are in different splits.
 
     Args:
         root: The folder; one that only contains another folder stands for that one.
         notify: Called with a line about what was left out, or could be read in another way.
+        classes: ``data.classes``: names that are classes as they are written there.
 
     Returns:
         All files, whether they are photos or not, in the order of their paths.
 
     Raises:
-        DataError: the folder is missing, has no class folders, or mixes them with splits.
+        DataError: the folder is missing, has no class folders, or mixes them with splits, or
+            the names of two in one split differ only in capitals.
     """
+    return spelling.joined(root, _find_in_folders(root, notify), classes, notify, ask=True)
+
+
+def _find_in_folders(root: Path, notify: Notify) -> list[Found]:
     folders, wrapper = _subfolders(root), None
     while len(folders) == 1 and _subfolders(folders[0]):
         root = wrapper = folders[0]  # archives often wrap a single folder
         folders = _subfolders(root)
     ready = {folder: split for folder in folders if (split := split_named(folder.name))}
     if ready and len(ready) == len(folders):
+        _tell_loose(root, notify)
         return _in_splits(root, ready, notify)
     if len(ready) > 1 or any(_subfolders(folder) for folder in ready):
         raise _unclear(root, folders, ready)
     if not folders:
-        raise DataError(
-            root, "no class folders in it", "Expected <class>/<photo>, one folder per class"
-        )
+        raise _without_folders(root)
+    _tell_loose(root, notify)
     if wrapper and not split_named(wrapper.name):
         notify(
             f"{wrapper.name} is the only folder: the folders in it are the classes. If "
@@ -83,13 +81,14 @@ def split_named(name: str) -> str | None:
     return match.lastgroup if match else None
 
 
-def _in_splits(root: Path, ready: dict[Path, str], notify: Callable[[str], None]) -> list[Found]:
+def _in_splits(root: Path, ready: dict[Path, str], notify: Notify) -> list[Found]:
     found: list[Found] = []
     for folder, split in ready.items():
         inner = _subfolders(folder)
         if len(inner) == 1 and split_named(inner[0].name) == split:
             folder, inner = inner[0], _subfolders(inner[0])  # such as test_set/test_set/cats
         if inner:
+            _tell_loose(folder, notify)
             found += [item for label in inner for item in _in_class(label, split, notify)]
         elif split == "train":
             raise DataError(
@@ -104,9 +103,9 @@ def _in_splits(root: Path, ready: dict[Path, str], notify: Callable[[str], None]
     return found
 
 
-def _in_class(folder: Path, split: str | None, notify: Callable[[str], None]) -> list[Found]:
+def _in_class(folder: Path, split: str | None, notify: Notify) -> list[Found]:
     """List the files of a class folder, which may have its own train, val and test inside."""
-    label = unicodedata.normalize("NFC", folder.name)  # macOS decomposes accents
+    label = folder.name
     inner = {sub: own for sub in _subfolders(folder) if (own := split_named(sub.name))}
     if split is None and len(set(inner.values())) > 1 and len(inner) == len(_subfolders(folder)):
         return [Found(path, label, own) for sub, own in inner.items() for path in walk(sub)]
@@ -114,6 +113,44 @@ def _in_class(folder: Path, split: str | None, notify: Callable[[str], None]) ->
     if not files:
         notify(f"{folder.name!r} is an empty folder, so there is no such class")
     return [Found(path, label, split) for path in files]
+
+
+PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+"""How names of most photos end, in small letters."""
+
+
+def _loose(folder: Path) -> int:
+    """Return how many photos lie in a folder itself."""
+    with os.scandir(folder) as entries:
+        return sum(
+            one.name.lower().endswith(PHOTO_ENDINGS)
+            and not _is_ignored(one.name) and one.is_file()
+            for one in entries
+        )  # fmt: skip
+
+
+def _tell_loose(folder: Path, notify: Notify) -> None:
+    if count := _loose(folder):
+        notify(f"Left out {count:,} photos in {folder.name} itself: they are in no class folder")
+
+
+def _without_folders(root: Path) -> DataError:
+    """Return the error for a folder without class folders; it says what is there instead."""
+    fix = "Expected <class>/<photo>, one folder per class"
+    packed = sorted(path.name for path in root.iterdir() if without_ending(path.name))
+    if packed:
+        return DataError(
+            root,
+            f"no class folders in it, but archives ({listed(packed)})",
+            "Unpack them there, each into a folder of its name, or name one of them in data.path",
+        )
+    if count := _loose(root):
+        return DataError(
+            root,
+            f"no class folders in it, only {count:,} photos",
+            f"{fix}; for files called cat.0.jpg: data=kaggle; catdog.predict needs no classes",
+        )
+    return DataError(root, "no class folders in it", fix)
 
 
 def _unclear(root: Path, folders: list[Path], ready: dict[Path, str]) -> DataError:
@@ -127,25 +164,34 @@ def _unclear(root: Path, folders: list[Path], ready: dict[Path, str]) -> DataErr
     )
 
 
-def find_by_name(root: Path) -> list[Found]:
+def find_by_name(
+    root: Path, notify: Notify = lambda line: None, classes: Sequence[str] = ()
+) -> list[Found]:
     """List the files named ``<class>.<number>.jpg``, as in Kaggle's dogs-vs-cats.
 
     Args:
         root: The folder; its subfolders are searched too.
+        notify: Called with a line about what was left out, or could be read in another way.
+        classes: ``data.classes``: names that are classes as they are written there.
 
     Raises:
         DataError: the folder is missing or has no such file.
     """
     _subfolders(root)
     pattern = re.compile(r"([^.]+)\.\d+\.\w+$")
+    paths = walk(root)
     found = [
         Found(path, match.group(1), None)
-        for path in walk(root)
+        for path in paths
         if (match := pattern.match(os.path.basename(path)))
     ]
     if not found:
         raise DataError(root, "no files named like cat.0.jpg", "For class folders use data=folder")
-    return found
+    known = {item.path for item in found}
+    others = [p for p in paths if p not in known and p.lower().endswith(PHOTO_ENDINGS)]
+    if others:
+        notify(f"Left out {len(others):,} photos: not named like cat.0.jpg, so they have no label")
+    return spelling.joined(root, found, classes, notify, ask=False)
 
 
 def _subfolders(root: Path) -> list[Path]:

@@ -6,14 +6,21 @@ import tempfile
 from pathlib import Path
 
 from catdog.core.paths import expanded
-from catdog.data import archive, demo, exclusions, folders, manifest, scan, split
+from catdog.data import demo, exclusions, folders, manifest, scan, spelling, split
+from catdog.data.packed import archive
+from catdog.data.packed.members import without_ending
 from catdog.errors import ConfigError, DataError
 from catdog.progress import Progress
 from catdog.settings import Data
 
 
 def prepare(
-    choice: Data, cache_dir: Path, progress: Progress, threads: int | None = None
+    choice: Data,
+    cache_dir: Path,
+    progress: Progress,
+    threads: int | None = None,
+    *,
+    to_train: bool = True,
 ) -> manifest.Manifest:
     """Find, check and split the photos of a data set.
 
@@ -22,6 +29,7 @@ def prepare(
         cache_dir: Folder of the cache, for unpacked archives, drawings, verdicts and PNG copies.
         progress: Receives the progress of unpacking, drawing and checking.
         threads: Number of threads that check photos; None means one for each core.
+        to_train: Whether a model is trained on them; any number of photos can be predicted.
 
     Returns:
         The manifest: all good photos with label and split, and the others with the reason.
@@ -31,8 +39,9 @@ def prepare(
         DataError: there are no usable photos; the message names the file or folder and the fix.
     """
     root = _root(choice, cache_dir, progress)
-    by_name = choice.name == "kaggle"
-    found = folders.find_by_name(root) if by_name else folders.find_in_folders(root, progress.note)
+    classes = [spelling.composed(name) for name in choice.classes or ()]
+    find = folders.find_by_name if choice.name == "kaggle" else folders.find_in_folders
+    found = find(root, progress.note, classes)
     if not found:
         raise DataError(root, "the class folders are empty", "Put photos in them")
     paths = [item.path for item in found]
@@ -50,9 +59,10 @@ def prepare(
         test_fraction=choice.test_fraction,
         split_seed=choice.split_seed,
         limit=choice.limit,
-        classes=choice.classes,
+        classes=classes or None,
         on_bad_image=choice.on_bad_image,
         duplicates=choice.duplicates,
+        to_train=to_train,
     )
     if choice.drop is None:
         return built
@@ -70,11 +80,11 @@ def _root(choice: Data, cache_dir: Path, progress: Progress) -> Path:
         from catdog.data import tfds  # tensorflow-datasets is an extra
 
         return tfds.export_cats_vs_dogs(choice.path, cache_dir, progress)
-    path = expanded(choice.path or "").absolute()
-    if path.suffix.lower() == ".zip" or path.is_file():
-        return archive.unpack(path, cache_dir, progress)
+    path, by_name = expanded(choice.path or "").absolute(), choice.name == "kaggle"
+    if path.is_file() or (without_ending(path.name) and not path.is_dir()):
+        return archive.unpack(path, cache_dir, progress, only_train=by_name)
     inner = path / "train.zip"
-    if choice.name == "kaggle" and inner.is_file() and not (path / "train").is_dir():
+    if by_name and inner.is_file() and not (path / "train").is_dir():
         return archive.unpack(inner, cache_dir, progress)  # Kaggle's outer zip, unpacked by hand
     return path
 

@@ -65,6 +65,7 @@ def build(
     classes: Sequence[str] | None = None,
     on_bad_image: str = "skip",
     duplicates: str = "group",
+    to_train: bool = True,
 ) -> Manifest:
     """Build the manifest: split the good photos and list the others.
 
@@ -80,15 +81,17 @@ def build(
         classes: Names of the classes, in the order of the labels; None takes all, sorted.
         on_bad_image: ``skip`` lists bad photos, ``raise`` stops at the first.
         duplicates: ``group`` keeps byte-identical photos in one split, ``raise`` refuses them.
+        to_train: Whether a model is trained on them: then there must be two classes, with three
+            photos each, one of them for training.
 
     Returns:
         The manifest. Files of other classes than ``classes`` are not in it.
 
     Raises:
-        DataError: there are fewer than two classes, or a class has fewer than 3 good photos, or
+        DataError: there are no classes, or too few or too small ones to train, or
             ``on_bad_image`` or ``duplicates`` refuses a photo.
     """
-    names = _classes(root, found, classes)
+    names = _classes(root, found, classes, least=2 if to_train else 1)
     skipped: list[tuple[str, str]] = []
     photos: list[Photo] = []
     for item, verdict, source in zip(found, verdicts, sources, strict=True):
@@ -108,26 +111,30 @@ def build(
     photos.sort(key=lambda photo: (photo.sha256, photo.path))
     photos = _without_conflicts(root, photos, duplicates, skipped)
     photos = _limited(photos, limit, split_seed)
-    _require_enough(root, names, photos, skipped)
+    if to_train:
+        _require_enough(root, names, photos, skipped)
     photos = _assign(photos, val_fraction, test_fraction, split_seed)
-    _require_train(root, names, photos)
+    if to_train:
+        _require_train(root, names, photos)
     return Manifest(root, tuple(names), tuple(photos), tuple(skipped))
 
 
-def _classes(root: Path, found: Sequence[Found], wanted: Sequence[str] | None) -> list[str]:
+def _classes(
+    root: Path, found: Sequence[Found], wanted: Sequence[str] | None, *, least: int
+) -> list[str]:
     there = sorted({item.label for item in found})
     missing = [name for name in wanted or () if name not in there]
-    if missing:
+    if missing and (least > 1 or len(missing) == len(wanted or ())):
         raise DataError(
             root, f"data.classes asks for {', '.join(missing)}", f"Found: {', '.join(there)}"
         )
-    if len(there) < 2:
+    if len(there) < least:
         raise DataError(
             root,
             f"only {len(there)} class found ({', '.join(there) or 'no photo at all'})",
             "A classifier needs at least two, one folder (or file name prefix) each",
         )
-    return list(wanted or there)
+    return [name for name in wanted or there if name in there]
 
 
 def _without_conflicts(

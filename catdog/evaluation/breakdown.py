@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics import precision_recall_fscore_support
 
 from catdog.evaluation.intervals import wilson
 from catdog.evaluation.metrics import ECE_BINS, confidence_bins
@@ -25,21 +24,23 @@ class ClassRow(NamedTuple):
         name: Name of the class.
         photos: Photos of the class.
         predicted: Photos predicted as the class.
-        precision: Fraction of the predicted photos that are of the class, in [0, 1].
-        recall: Fraction of the class's photos that are predicted as it, in [0, 1].
+        precision: Fraction of the predicted photos that are of the class, in [0, 1]; None if no
+            photo is predicted.
+        recall: Fraction of the class's photos that are predicted as it, in [0, 1]; None, as what
+            follows, if the class has no photo.
         low: Lower end of the recall's 95 % interval.
         high: Upper end of the recall's 95 % interval.
-        f1: Harmonic mean of precision and recall, in [0, 1].
+        f1: Harmonic mean of precision and recall, in [0, 1]; 0 if no photo is predicted.
     """
 
     name: str
     photos: int
     predicted: int
-    precision: float
-    recall: float
-    low: float
-    high: float
-    f1: float
+    precision: float | None
+    recall: float | None
+    low: float | None
+    high: float | None
+    f1: float | None
 
 
 class ThresholdRow(NamedTuple):
@@ -49,19 +50,21 @@ class ThresholdRow(NamedTuple):
         name: Name of the class.
         threshold: Smallest probability of the class that counts, in (0, 1).
         predicted: Photos at or above the threshold.
-        precision: Fraction of the predicted photos that are of the class, in [0, 1].
-        recall: Fraction of the class's photos that are predicted, in [0, 1].
-        f1: Harmonic mean of precision and recall, in [0, 1].
-        false_positive_rate: Fraction of the other classes' photos that are predicted, in [0, 1].
+        precision: Fraction of the predicted photos that are of the class, in [0, 1]; None if no
+            photo is predicted.
+        recall: Fraction of the class's photos that are predicted, in [0, 1]; None if it has none.
+        f1: Harmonic mean of precision and recall, in [0, 1]; None if the class has no photo.
+        false_positive_rate: Fraction of the other classes' photos that are predicted, in [0, 1];
+            None if there are none.
     """
 
     name: str
     threshold: float
     predicted: int
-    precision: float
-    recall: float
-    f1: float
-    false_positive_rate: float
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    false_positive_rate: float | None
 
 
 class CoverageRow(NamedTuple):
@@ -71,7 +74,8 @@ class CoverageRow(NamedTuple):
         confidence: Smallest confidence that is answered, in [0, 1].
         photos: Photos answered.
         coverage: Fraction of all photos that are answered, in [0, 1].
-        accuracy: Fraction of the answers that are correct, in [0, 1]; NaN without an answer.
+        accuracy: Fraction of the answers that are correct, in [0, 1]; None, as its interval,
+            without an answer.
         low: Lower end of the accuracy's 95 % interval.
         high: Upper end of the accuracy's 95 % interval.
     """
@@ -79,9 +83,9 @@ class CoverageRow(NamedTuple):
     confidence: float
     photos: int
     coverage: float
-    accuracy: float
-    low: float
-    high: float
+    accuracy: float | None
+    low: float | None
+    high: float | None
 
 
 class Bin(NamedTuple):
@@ -117,24 +121,28 @@ def by_class(
         classes: Names of the classes.
 
     Returns:
-        One row per class; a ratio whose denominator is 0 is 0.
+        One row per class.
 
     Example:
         >>> probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]])
         >>> cat, dog = by_class(probabilities, np.array([0, 1, 1]), ["cat", "dog"])
-        >>> dog.predicted, float(dog.precision), float(dog.recall)
+        >>> dog.predicted, dog.precision, dog.recall
         (1, 1.0, 0.5)
     """
-    predicted, all_classes = probabilities.argmax(1), range(len(classes))
-    scores = precision_recall_fscore_support(
-        labels, predicted, labels=all_classes, zero_division=0
-    )
-    rows = []
-    for k, (precision, recall, f1, support) in enumerate(zip(*scores, strict=True)):
-        interval = wilson(int(((labels == k) & (predicted == k)).sum()), int(support))
-        count = int((predicted == k).sum())
-        rows.append(ClassRow(classes[k], int(support), count, precision, recall, *interval, f1))
+    chosen, rows = probabilities.argmax(1), []
+    for k, name in enumerate(classes):
+        hits = int(((labels == k) & (chosen == k)).sum())
+        photos, predicted = int((labels == k).sum()), int((chosen == k).sum())
+        f1 = ratio(2 * hits, predicted + photos) if photos else None
+        low, high = wilson(hits, photos) if photos else (None, None)
+        figures = ratio(hits, predicted), ratio(hits, photos), low, high, f1
+        rows.append(ClassRow(name, photos, predicted, *figures))
     return rows
+
+
+def ratio(part: int, whole: int) -> float | None:
+    """Return a fraction; None if it is undefined, as 0 of 0."""
+    return part / whole if whole else None
 
 
 def thresholds(
@@ -170,9 +178,9 @@ def _at_threshold(
 ) -> ThresholdRow:
     above = values >= threshold
     hits, predicted, photos = int((above & of_class).sum()), int(above.sum()), int(of_class.sum())
-    precision, recall = hits / max(1, predicted), hits / max(1, photos)
-    f1 = 2 * hits / max(1, predicted + photos)
-    false_positive_rate = (predicted - hits) / max(1, len(of_class) - photos)
+    precision, recall = ratio(hits, predicted), ratio(hits, photos)
+    f1 = ratio(2 * hits, predicted + photos) if photos else None
+    false_positive_rate = ratio(predicted - hits, len(of_class) - photos)
     return ThresholdRow(name, threshold, predicted, precision, recall, f1, false_positive_rate)
 
 
@@ -196,9 +204,9 @@ def coverage(probabilities: np.ndarray, labels: np.ndarray) -> list[CoverageRow]
     for smallest in COVERAGES:
         answered = confidence >= smallest
         count, hits = int(answered.sum()), int(correct[answered].sum())
-        accuracy = hits / count if count else float("nan")
-        interval = wilson(hits, count)
-        rows.append(CoverageRow(smallest, count, count / len(labels), accuracy, *interval))
+        interval = wilson(hits, count) if count else (None, None)
+        row = (smallest, count, count / len(labels), ratio(hits, count), *interval)
+        rows.append(CoverageRow(*row))
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,11 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
+from catdog.core import tables
 from catdog.core.files import write_csv
+
+FEW = 100
+"""Below so many photos, a figure says of how many it is."""
 
 ECE_BINS = 15
 """Number of equal confidence bins of the expected calibration error."""
@@ -34,6 +39,26 @@ class Scores:
     accuracy: float
     auc: float
     ece: float
+
+
+def shown(figure: float | None) -> str:
+    """Return a figure with four decimals, or that it is undefined.
+
+    Example:
+        >>> shown(0.5), shown(None), shown(float("nan"))
+        ('0.5000', 'undefined', 'undefined')
+    """
+    return "undefined" if figure is None or math.isnan(figure) else f"{figure:.4f}"
+
+
+def of_few(photos: int) -> str:
+    """Return how many photos figures are of, if these are few; else nothing.
+
+    Example:
+        >>> of_few(82), of_few(1), of_few(1000)
+        (' of 82 photos', ' of 1 photo', '')
+    """
+    return f" of {photos} photo{'s' * (photos != 1)}" if photos < FEW else ""
 
 
 def score(probabilities: np.ndarray, labels: np.ndarray) -> Scores:
@@ -159,7 +184,8 @@ def write_predictions(
     Args:
         path: The file to write.
         photos: n paths.
-        classes: Names of the classes; each becomes a column of probabilities.
+        classes: Names of the classes; each becomes a column of probabilities. That of a class
+            called as one of the first four columns gets `` (class)`` behind its name.
         labels: (n,) int, in [0, classes).
         probabilities: (n, classes) float32; the digits written restore it exactly.
     """
@@ -167,5 +193,5 @@ def write_predictions(
         (photo, classes[label], classes[row.argmax()], float(row.max()), *row.tolist())
         for photo, label, row in zip(photos, labels, probabilities, strict=True)
     )
-    columns = ("path", "label", "class", "probability", *classes)
+    columns = tables.columns(("path", "label", "class", "probability"), classes)
     write_csv(path, columns, rows, digits=9)  # nine digits restore a float32 exactly

@@ -23,6 +23,9 @@ from catdog.settings import Settings
 from catdog.tracking.names import NOTE
 from catdog.tracking.run import Run
 
+LEAST = 5
+"""Fewest photos of which the bootstrap says something: of two it would say from 1 to 1."""
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -31,7 +34,8 @@ class Findings:
     Attributes:
         photos: Number of photos.
         scores: Loss, accuracy, AUC and ECE.
-        intervals: 95 % interval of each metric: Wilson's for accuracy, bootstrap for the others.
+        intervals: 95 % interval of each metric: Wilson's for accuracy, bootstrap for the others;
+            NaN where there is none.
         classes: Precision, recall and F1 of each class.
     """
 
@@ -42,14 +46,18 @@ class Findings:
 
     def shown(self, figure: str) -> str:
         """Return a metric and its interval as text, such as ``0.9870  (0.9820 to 0.9910)``."""
-        low, high = self.intervals[figure]
-        value = getattr(self.scores, figure)
-        return "undefined" if math.isnan(value) else f"{value:.4f}  ({low:.4f} to {high:.4f})"
+        value, (low, high) = getattr(self.scores, figure), self.intervals[figure]
+        if not math.isfinite(value):
+            return metrics.shown(value)
+        known = math.isfinite(low) and math.isfinite(high)
+        interval = f"{low:.4f} to {high:.4f}" if known else "too few photos for an interval"
+        return f"{value:.4f}  ({interval})"
 
     def summary(self) -> dict[str, str]:
         """Return all metrics and their intervals as text, by the names shown to users."""
         names = {"accuracy": "accuracy", "loss": "loss", "AUC": "auc", "ECE": "ece"}
-        return {name: self.shown(figure) for name, figure in names.items()}
+        photos = {"photos": f"{self.photos:,}"}
+        return photos | {name: self.shown(figure) for name, figure in names.items()}
 
 
 def evaluate(
@@ -68,8 +76,10 @@ def evaluate(
     1.0
     """
     correct = int((probabilities.argmax(1) == labels).sum())
-    with progress.track("Bootstrap", RESAMPLES) as advance:
-        drawn = bootstrap(probabilities, labels, advance=advance)
+    drawn: dict[str, Interval] = dict.fromkeys(("loss", "auc", "ece"), (math.nan, math.nan))
+    if len(labels) >= LEAST:
+        with progress.track("Bootstrap", RESAMPLES) as advance:
+            drawn = bootstrap(probabilities, labels, advance=advance)
     intervals = {"accuracy": wilson(correct, len(labels)), **drawn}
     return Findings(
         len(labels),
@@ -111,7 +121,8 @@ def describe(
     lines = [
         f"**Question**: how good is {title}?",
         f"**Data**: {settings.data.name}, {findings.photos:,} photos",
-        f"**Result**: accuracy **{findings.shown('accuracy')}**, loss {findings.shown('loss')}",
+        f"**Result**: accuracy **{findings.shown('accuracy')}**, loss {findings.shown('loss')}"
+        f"{metrics.of_few(findings.photos)}",
     ]
     run.tags({NOTE: "  \n".join(lines) + f"\n\nRepeat it with\n\n    {command}\n"})
 

@@ -19,7 +19,13 @@ from catdog.core.paths import without_password
 from catdog.core.provenance import Commit, Provenance
 from catdog.data.manifest import Manifest, Photo
 from catdog.errors import shown
-from catdog.evaluation.metrics import Scores, confusion, worst_mistakes, write_predictions
+from catdog.evaluation.metrics import (
+    Scores,
+    confusion,
+    of_few,
+    worst_mistakes,
+    write_predictions,
+)
 from catdog.experiment import description
 from catdog.models.pretrained import Weights
 from catdog.plots import montage, png
@@ -108,6 +114,7 @@ def conclude(
     """
     ran = len(fitted.history["lr"])
     best = f"loss {fitted.at_best('val/loss'):.4f}, accuracy {fitted.at_best('val/accuracy'):.4f}"
+    best += of_few(manifest.counts["val"])
     result = f"best epoch {fitted.best_epoch} of {ran}; validation {best}; "
     if scores is None:
         result += f"pruned after epoch {ran}"

@@ -1,4 +1,4 @@
-"""List the photo files in folders and zips."""
+"""List the photo files in folders and archives."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from catdog.settings import Features
 
 
 def find(names: Sequence[str], progress: Progress) -> list[tuple[str, str]]:
-    """List the files to classify; zips are unpacked into the cache, as for training.
+    """List the files to classify; archives are unpacked into the cache, as for training.
 
     Files are not opened: those that are not photos are found later. Hidden files are left out.
 
     Args:
-        names: Paths of files, folders and zips.
+        names: Paths of files, folders and archives, zip or tar.
         progress: Receives the progress of unpacking.
 
     Returns:
         (path, name) of each file: where to read it, and its name in results. The name of a file
-        in a folder or zip starts with the given path.
+        in a folder or archive starts with the given path.
 
     Raises:
-        DataError: a path does not exist, contains no file, or is an unreadable zip.
+        DataError: a path does not exist, contains no file, or is an archive that
+            cannot be read.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -39,7 +40,9 @@ def find(names: Sequence[str], progress: Progress) -> list[tuple[str, str]]:
         files = list(_find(name, progress))
         if not files:
             raise DataError(
-                name, "there is no photo in it", "Name photos, folders or zips of them"
+                name,
+                "there is no photo in it",
+                "Name photos, folders or archives of them",
             )
         found += files
     return found
@@ -47,13 +50,15 @@ def find(names: Sequence[str], progress: Progress) -> list[tuple[str, str]]:
 
 def _find(name: str, progress: Progress) -> Iterator[tuple[str, str]]:
     from catdog import data
-    from catdog.data import archive, folders
+    from catdog.data import folders
+    from catdog.data.packed import archive
+    from catdog.data.packed.members import without_ending
 
     path = paths.expanded(name)
     if not path.exists():
         raise DataError(name, "there is no such file or folder")
     root = path
-    if path.suffix.lower() == ".zip" and path.is_file():
+    if without_ending(path.name) and path.is_file():
         cache = paths.expanded(Features().dir)
         data.require_writable(cache)
         root = archive.unpack(path, cache, progress)

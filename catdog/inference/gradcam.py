@@ -66,8 +66,14 @@ class Overlays:
 
     def _name(self, photo: Photo, probabilities: np.ndarray) -> str:
         label = self._model.classes[probabilities.argmax()]
-        words = f"{self._done:05d}-{Path(photo.path).stem}-{label}-{probabilities.max():.2f}"
+        named = f"{_cut(Path(photo.path).stem)}-{_cut(label)}"
+        words = f"{self._done:05d}-{named}-{probabilities.max():.2f}"
         return re.sub(r"[^\w.-]+", "_", words) + ".jpg"
+
+
+def _cut(text: str) -> str:
+    """Return at most 100 bytes of a text: file names have at most 255."""
+    return text.encode(errors="replace")[:100].decode(errors="ignore")
 
 
 class GradCAM:

@@ -25,7 +25,7 @@ def table(out: TextIO, classes: Sequence[str], predictions: Predictions, width: 
         out: The open text file.
         classes: Class names, in the order of the probabilities.
         predictions: The predictions, written as they arrive.
-        width: Length of the longest path, in characters.
+        width: Width of the longest path, in columns of a terminal.
 
     >>> import sys
     >>> import numpy as np
@@ -34,10 +34,11 @@ def table(out: TextIO, classes: Sequence[str], predictions: Predictions, width: 
     a.jpg  dog    0.9000
     """
     names = [shown(name) for name in classes]
-    class_width = max(map(len, (*names, "class")))
+    class_width = max(map(tables.width, (*names, "class")))
     heading = f"{'path':<{width}}  {'class':<{class_width}}  probability\n"
     rows = (
-        f"{shown(path):<{width}}  {names[int(row.argmax())]:<{class_width}}  {row.max():.4f}\n"
+        f"{tables.padded(shown(path), width)}  "
+        f"{tables.padded(names[int(row.argmax())], class_width)}  {row.max():.4f}\n"
         for path, row in predictions
     )
     out.writelines(chain([heading], rows))
@@ -45,6 +46,8 @@ def table(out: TextIO, classes: Sequence[str], predictions: Predictions, width: 
 
 def as_csv(out: TextIO, classes: Sequence[str], predictions: Predictions, width: int = 0) -> None:
     """Write CSV: path, predicted class, its probability, one column per class.
+
+    The column of a class called as one of the first three gets `` (class)`` behind its name.
 
     Args:
         out: The open text file.
@@ -58,7 +61,7 @@ def as_csv(out: TextIO, classes: Sequence[str], predictions: Predictions, width:
     path,class,probability,cat,dog
     a.jpg,dog,0.75,0.25,0.75
     """
-    heading = ("path", "class", "probability", *classes)
+    heading = tables.columns(("path", "class", "probability"), classes)
     tables.write_rows(out, chain([heading], _rows(classes, predictions)))
 
 

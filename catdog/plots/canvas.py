@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catdog.plots.style import COLORS, shorten
+from catdog.plots.style import COLORS, drawable, fonts, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,12 +30,21 @@ def new_canvas(title: str, note: str, *, height: float, width: float = 9.0) -> F
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    _use_fonts()
     canvas = FigureCanvasAgg(Figure(figsize=(width, height), dpi=DPI, facecolor="white"))
     heading: dict[str, Any] = {"fontsize": 12.5, "weight": "bold", "parse_math": False}
-    left, text = 0.27 / width, shorten(title, int(width * 8))
+    left, text = 0.27 / width, shorten(drawable(title), int(width * 8))
     canvas.figure.text(left, 1 - 0.36 / height, text, color=COLORS["ink"], **heading)
-    canvas.figure.text(left, 1 - 0.6 / height, note, color=COLORS["muted"], fontsize=9)
+    canvas.figure.text(left, 1 - 0.6 / height, drawable(note), color=COLORS["muted"], fontsize=9)
     return canvas
+
+
+def _use_fonts() -> None:
+    """Ask the fonts of ``style.fonts`` in turn, if there are more than matplotlib's own."""
+    import matplotlib
+
+    if len(found := fonts()) > 1:
+        matplotlib.rcParams["font.family"] = [font.family for font in found]
 
 
 def add_axes(
@@ -69,7 +78,7 @@ def add_text(ax: Axes, x: float, y: float, text: str, **style: Any) -> None:
         **style: Options of matplotlib's ``Axes.text``.
     """
     default: dict[str, Any] = {"fontsize": 9, "color": COLORS["ink"], "transform": ax.transAxes}
-    ax.text(x, y, text, parse_math=False, **(default | style))
+    ax.text(x, y, drawable(text), parse_math=False, **(default | style))
 
 
 def save(canvas: FigureCanvasAgg, path: str | Path) -> None:

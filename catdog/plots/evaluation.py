@@ -9,22 +9,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from catdog.core import tables
 from catdog.plots.canvas import add_axes, add_text, label_axes, new_canvas, save
-from catdog.plots.style import COLORS, shorten
+from catdog.plots.style import COLORS, drawable, shorten_all
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from catdog.evaluation.breakdown import Bin
 
-MAX_NUMBERED = 15
-"""Largest number of classes whose cells have room for counts."""
+MAX_NUMBERED, MAX_NAMED = 15, 40
+"""Largest number of classes whose cells have room for counts, and whose rows have for names."""
+
+PAIRS = 25
+"""Most pairs of classes that are listed beside a matrix without names."""
+
+NOTE = "blue: right, orange: wrong; darker: a larger share of the true class"
+NUMBERS = "; numbers: as in predictions.csv"
 
 
 def confusion_png(
     path: str | Path, *, matrix: NDArray[np.integer], classes: Sequence[str], title: str
 ) -> None:
     """Draw a confusion matrix: by count and share up to 15 classes, by colour and recall beyond.
+
+    From 41 classes on it has numbers instead of names, and a list of what is most often confused.
 
     Args:
         path: The PNG file to write.
@@ -33,14 +42,16 @@ def confusion_png(
         title: Heading of the picture.
     """
     k = len(classes)
+    if k > MAX_NAMED:
+        _many_png(path, matrix, classes, title)
+        return
     numbered, tilted = k <= MAX_NUMBERED, k > 4
-    names = [shorten(name, 20) for name in classes]
+    names, note = _labels(classes, 20)
     size = 10 if numbered else 8
-    margin = 0.0084 * size * max(map(len, names)) + 0.65
+    margin = 0.0084 * size * max(map(tables.width, names)) + 0.65
     side, left, right = min(4.9 + 0.18 * k, 7.6), max(margin, 1.2), 0.35 if numbered else 0.75
     bottom = margin if tilted else 0.75
     width = max(left + side + right, 7.2)
-    note = "blue: right, orange: wrong; darker: a larger share of the true class"
     canvas = new_canvas(title, note, width=width, height=side + bottom + 0.95)
     ax = add_axes(canvas, left=left, bottom=bottom, right=width - left - side, top=0.95)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -56,6 +67,45 @@ def confusion_png(
     save(canvas, path)
 
 
+def _labels(classes: Sequence[str], length: int) -> tuple[list[str], str]:
+    """Return names that can be drawn, or numbers, and the note that explains them."""
+    names = [name if drawable(name) == name else f"class {k}" for k, name in enumerate(classes, 1)]
+    short = shorten_all(names, length)
+    numbered = names != list(classes) or any(
+        label.endswith(")") and "… (" in label for label in short
+    )
+    return short, NOTE + NUMBERS * numbered
+
+
+def _many_png(
+    path: str | Path, matrix: NDArray[np.integer], classes: Sequence[str], title: str
+) -> None:
+    """Draw a matrix of many classes by colour alone, and list the pairs with most mistakes."""
+    k, side = len(classes), 7.6
+    canvas = new_canvas(title, NOTE + NUMBERS, width=15.2, height=side + 1.7)
+    ax = add_axes(canvas, left=0.85, bottom=0.75, right=15.2 - 0.85 - side, top=0.95)
+    _color_cells(ax, matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1))
+    ticks = [0, *range(9, k, 10)] if k <= 200 else [0, *range(99, k, 100)]
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_ticks(ticks, [f"{tick + 1}" for tick in ticks], fontsize=8)
+    label_axes(ax, "predicted class", "true class")
+    confused = matrix * ~np.eye(k, dtype=bool)
+    order = np.argsort(-confused, axis=None, kind="stable")[:PAIRS]
+    pairs = [(int(i) // k, int(i) % k) for i in order if confused.flat[i]]
+    heading = (
+        "most often confused: photos, true class → predicted class" if pairs else "no mistakes"
+    )
+    place = {"transform": canvas.figure.dpi_scale_trans, "va": "top"}
+    add_text(ax, 8.9, side + 0.75, heading, weight="bold", **place)
+    names, _ = _labels(classes, 28)
+    for line, (true, predicted) in enumerate(pairs):
+        y = side + 0.75 - 0.29 * (line + 1)
+        text = f"{true + 1} {names[true]} → {predicted + 1} {names[predicted]}"
+        add_text(ax, 9.3, y, f"{confused[true, predicted]:,}", ha="right", **place)
+        add_text(ax, 9.4, y, text, **place)
+    save(canvas, path)
+
+
 def _color_cells(ax: Axes, share: NDArray[np.float64]) -> NDArray[np.float64]:
     """Colour the diagonal blue and mistakes orange; return the strength of each cell's colour."""
     from matplotlib.colors import to_rgb
@@ -67,6 +117,8 @@ def _color_cells(ax: Axes, share: NDArray[np.float64]) -> NDArray[np.float64]:
     mix = strength[..., None]
     ax.imshow((1 - mix) * to_rgb(COLORS["empty"]) + mix * full, interpolation="nearest")
     ax.grid(False)
+    if len(share) > MAX_NAMED:
+        return strength  # lines would cover the cells
     between, ends = np.arange(len(share) - 1) + 0.5, (-0.5, len(share) - 0.5)
     style: dict[str, Any] = {"color": "white", "lw": 3 if len(share) < 8 else 1}
     ax.hlines(between, *ends, **style)
@@ -86,7 +138,9 @@ def _write_counts(
     k = len(matrix)
     for row, column in np.ndindex(k, k):
         if row == column or matrix[row, column] or k <= 5:
-            text = f"{matrix[row, column]}\n{share[row, column]:.1%}".replace("%", " %")
+            text = f"{matrix[row, column]}"
+            if matrix[row].sum():  # else there is no share
+                text += f"\n{share[row, column]:.1%}".replace("%", " %")
             color = "white" if strength[row, column] > 0.6 else COLORS["ink"]
             style = {"ha": "center", "va": "center", "fontsize": fontsize, "color": color}
             add_text(ax, column, row, text, transform=ax.transData, **style)

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from catdog.data.manifest import Photo
 from catdog.errors import shown
-from catdog.plots.style import COLORS, shorten
+from catdog.plots.style import COLORS, drawable, fonts, shorten
 
 MAX_PHOTOS = 25
 """Largest number of photos in one picture."""
@@ -135,8 +135,8 @@ def _write(
     room: int,
 ) -> None:
     """Write a line that starts at a point of its baseline; one too long loses its middle."""
-    font = _font(size, bold=bold)
-    line = shown(text)
+    line = drawable(shown(text))
+    font = _font(size, bold=bold, file=_file_for(line))
     if (long := font.getlength(line)) > room:
         line = shorten(line, int(len(line) * room / long))
     color = COLORS["ink"] if bold else COLORS["muted"]
@@ -144,9 +144,20 @@ def _write(
 
 
 @functools.cache
-def _font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Return the font of the other pictures, which comes with matplotlib; ``size`` in pixels."""
+def _font(size: int, *, bold: bool = False, file: str = "") -> ImageFont.FreeTypeFont:
+    """Return a font, that of the other pictures if no file is named; ``size`` in pixels."""
     import matplotlib
 
+    if file:
+        return ImageFont.truetype(file, size)
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/{name}", size)
+
+
+def _file_for(line: str) -> str:
+    """Return the file of the font that has most signs of a line; empty for the usual one."""
+    if line.isascii():
+        return ""
+    counts = [sum(ord(sign) in font.signs for sign in line) for font in fonts()]
+    best = counts.index(max(counts))
+    return fonts()[best].file if best else ""

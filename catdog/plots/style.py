@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +60,75 @@ def shorten(text: str, length: int) -> str:
     text = shown(text)
     head = (length - 1) // 2
     return text if len(text) <= length else f"{text[:head]}…{text[head + 1 - length :]}"
+
+
+def shorten_all(names: Sequence[str], length: int) -> list[str]:
+    """Shorten names so that they stay different: to twice the length if need be, or numbered.
+
+    Example:
+        >>> shorten_all(["collie, rough, long", "collie, smooth, long", "pug"], 12)
+        ['collie,…gh, long', 'collie,…th, long', 'pug']
+        >>> shorten_all(["a" * 9 + "b" * 9, "a" * 8 + "b" * 10], 8)
+        ['aaa… (1)', 'aaa… (2)']
+    """
+    whole = [shown(name) for name in names]
+    for room in range(length, 2 * length + 1):
+        short = [shorten(name, room) for name in whole]
+        if len(set(short)) == len(set(whole)):
+            return short
+    twice = {name for name, count in Counter(short).items() if count > 1}
+    tags = [f"… ({k})" for k in range(1, len(names) + 1)]
+    return [
+        name[: length - len(tag)] + tag if cut in twice else cut
+        for name, cut, tag in zip(whole, short, tags, strict=True)
+    ]
+
+
+FALLBACKS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Noto Sans JP", "Noto Sans KR",
+    "Source Han Sans SC", "Source Han Sans", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei",
+    "Droid Sans Fallback", "IPAGothic", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic",
+    "PingFang SC", "Hiragino Sans", "Arial Unicode MS", "Noto Sans Thai", "Noto Sans Devanagari",
+)  # fmt: skip
+"""Fonts for what matplotlib's own has no signs for, where they are installed."""
+
+
+class Font(NamedTuple):
+    """A font: its family, its file, and the code points it has signs for."""
+
+    family: str
+    file: str
+    signs: frozenset[int]
+
+
+@functools.cache
+def fonts() -> tuple[Font, ...]:
+    """Return the fonts of all pictures, in the order in which they are asked for a sign."""
+    from matplotlib import font_manager
+
+    installed = {font.name: font.fname for font in font_manager.fontManager.ttflist}
+    own = font_manager.findfont("DejaVu Sans")
+    files = {"DejaVu Sans": own, **{n: installed[n] for n in FALLBACKS if n in installed}}
+    return tuple(
+        Font(name, file, frozenset(font_manager.get_font(file).get_charmap()))
+        for name, file in files.items()
+    )
+
+
+def drawable(text: str) -> str:
+    r"""Return a text with the codes of those signs that no font has.
+
+    Example:
+        >>> drawable("café"), drawable("cat \U000f0000")
+        ('café', 'cat \\U000f0000')
+    """
+    if text.isascii():
+        return text
+    return "".join(
+        sign if sign == "\n" or any(ord(sign) in font.signs for font in fonts())
+        else sign.encode("unicode_escape").decode()
+        for sign in text
+    )  # fmt: skip
 
 
 def spans_decade(values: NDArray[np.float64]) -> bool:

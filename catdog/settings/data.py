@@ -27,8 +27,8 @@ class Data(Group):
     cats_vs_dogs of tensorflow-datasets."""
 
     path: str | None = None
-    """Folder or .zip with the photos, required by data=folder and data=kaggle; for data=tfds the
-    data_dir of tensorflow-datasets."""
+    """Folder, zip or tar with the photos, required by data=folder and data=kaggle; for data=tfds
+    the data_dir of tensorflow-datasets."""
 
     val_fraction: float = number(0.1, above=0, below=1)
     """Fraction of each class held out for validation, where the photos have no validation folder
@@ -68,9 +68,9 @@ class Data(Group):
             hint = " (get it with `kaggle competitions download -c dogs-vs-cats`)"
             raise self.error(
                 "path",
-                f"data={self.name} needs the folder or .zip with the photos"
+                f"data={self.name} needs the folder or archive with the photos"
                 + (hint if self.name == "kaggle" else ""),
-                "data.path=<folder or .zip>",
+                "data.path=<folder or archive>",
             )
         if self.val_fraction + self.test_fraction >= 1:
             raise self.error(

@@ -152,7 +152,7 @@ def _photos(root: Path) -> Iterator[Item]:
     places = [(root / "photos", PHOTOS), (root / "photos" / "demo", DEMO)]
     for place, name in places:
         for path in _folders(place, name):
-            what = "tensorflow-datasets" if path.name.startswith("cats") else "an unpacked zip"
+            what = "tensorflow-datasets" if path.name.startswith("cats") else "an unpacked archive"
             what = "drawn demo photos" if name is DEMO else what
             about = f"{what}, {_count(path):,} files"
             locks = (Path(f"{path}.lock"),)
@@ -164,7 +164,7 @@ def _photos(root: Path) -> Iterator[Item]:
 
 def _index(root: Path) -> Iterator[Item]:
     for path in entries(root / "index"):
-        if re.fullmatch(r"[0-9a-f]{16}-\d+\.json", path.name) and not path.is_symlink():
+        if re.fullmatch(r"[0-9a-f]{16}-(\d+|tar)\.json", path.name) and not path.is_symlink():
             used, size = _mtime_and_size(path)
             yield Item("photos", path, "what checking a folder found", size, used, (path,))
 

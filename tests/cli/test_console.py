@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -75,12 +76,17 @@ def test_the_closing_table_has_every_figure_and_a_command_to_paste(capsys, monke
         parameters=1234567,
     )
     browse = f"mlflow ui --backend-store-uri sqlite:////tmp/[final] runs/{'x' * 250}/mlflow.db"
-    train.print_summary(outcome, browse)
+    train.print_summary(outcome, browse, {"val": 1000, "test": 1000})
     out, err = capsys.readouterr()
-    assert err == ""
+    assert err == "" and "photos" not in out
     wanted = "01234567|2 of 3, stopped early|0.2500|0.1250|0.9375|0.9688|0.0625|1.2e-03|1,234,567"
     for text in [*wanted.split("|"), "4.0: features 2.0  fit 1.0", browse]:
         assert text in out, text
+    few = replace(outcome, test=Scores(loss=0.125, accuracy=1.0, auc=float("nan"), ece=0.0625))
+    train.print_summary(few, browse, {"val": 12, "test": 1})
+    out, _ = capsys.readouterr()
+    assert "accuracy 0.2500  of 12 photos" in out
+    assert "AUC undefined  ECE 0.0625  of 1 photo " in out
 
 
 def test_catdog_alone_lists_its_commands(capsys, monkeypatch) -> None:

@@ -92,7 +92,7 @@ def test_the_list_says_what_each_thing_is_how_large_and_when_it_was_used(root: P
     features, *_ = [line for line in said.out.splitlines() if "features/" in line]
     assert "mobilenet_v2 224 px squash, clean, avg, float16, 3 photos" in features
     assert "; made by TensorFlow 2.20.0" in features and " 40 days ago " in features
-    assert re.search(r"photos +an unpacked zip, 1 files +200 bytes +today", said.out)
+    assert re.search(r"photos +an unpacked archive, 1 files +200 bytes +today", said.out)
     assert re.search(r"photos +drawn demo photos, 1 files +100 bytes +today", said.out)
     assert "copies of 1 photos that TensorFlow cannot read" in said.out
     assert re.search("weights +ImageNet weights of mobilenet_v2 ", said.out)
@@ -347,7 +347,7 @@ def test_who_starts_during_a_removal_waits_and_finds_it_gone(tmp_path: Path) -> 
 UNPACKER = """
 import os, sys, time
 from pathlib import Path
-from catdog.data import archive
+from catdog.data.packed import archive
 from catdog.progress import Progress
 for _ in range(100):  # each round is a process of its own, which holds what it found
     if (child := os.fork()) == 0:

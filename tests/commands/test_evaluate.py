@@ -14,6 +14,7 @@ from conftest import Ended, Lab, Run, ended, rows_of, succeeded
 from catdog import evaluate
 from catdog.errors import ConfigError
 from catdog.evaluation.intervals import wilson
+from catdog.progress import Progress
 
 
 def evaluations(lab: Lab, run_id: str) -> list[Run]:
@@ -96,24 +97,76 @@ def test_a_bare_file_on_other_photos_with_mirror_images(
     assert any(row["dog"] != plain[row["path"]] for row in rows if row["path"] in plain)
 
 
-def test_classes_that_the_model_does_not_know_are_one_message(
+def copied(lab: Lab, folder: Path, count: int | None = None, **sources: str) -> Path:
+    """Copy photos into class folders; no copy has the bytes of another."""
+    for name, source in sources.items():
+        (folder / name).mkdir(parents=True)
+        for path in sorted((lab.photos / source).iterdir())[:count]:
+            (folder / name / path.name).write_bytes(path.read_bytes() + name.encode())
+    return folder
+
+
+def asked(lab: Lab, model: str, folder: Path, *words: str) -> Ended:
+    where = ["data=folder", f"data.path={folder}", f"tracking.uri={lab.uri}", *words]
+    return ended(lab.command("evaluate", "--model", model, *where))
+
+
+def newest(lab: Lab) -> Run:
+    return max(lab.runs(), key=lambda run: run.info.start_time)
+
+
+def test_when_the_model_knows_no_class_it_is_one_message(
     first: Run, lab: Lab, tmp_path: Path
 ) -> None:
-    for name in ("cat", "wolf"):
-        shutil.copytree(lab.photos / "cat", tmp_path / "other" / name)
-        for path in (tmp_path / "other" / name).iterdir():  # no duplicates of two labels
-            path.write_bytes(path.read_bytes() + name.encode())
-    said = ended(
-        lab.command("evaluate", "--model", first.id, "data=folder",
-                    f"data.path={tmp_path}/other", f"tracking.uri={lab.uri}")
-    )  # fmt: skip
+    said = asked(lab, first.id, copied(lab, tmp_path / "other", wolf="cat", owl="dog"))
     assert said.status == 1
     assert said.complaints == [
-        "catdog: data.classes=wolf: the model only tells cat, dog apart; try "
-        "`'data.classes=[cat,dog]'`"
+        "catdog: data.classes=owl, wolf: the model only tells cat, dog apart"
     ]
     assert "Traceback" not in said.err
     assert "Predicting" not in said.err
+
+
+@pytest.mark.tensorflow
+@pytest.mark.slow
+def test_photos_of_other_classes_are_left_out_and_said(
+    first: Run, lab: Lab, tmp_path: Path
+) -> None:
+    folder = copied(lab, tmp_path / "other", CAT="cat", dog="dog", wolf="dog")
+    said = asked(lab, first.id, folder)
+    assert said.status == 0, said.err
+    wolves = len(list((folder / "wolf").iterdir()))
+    assert f"Left out {wolves} photos of wolf: no class of the model" in said.err
+    assert "CAT is taken for the model's class cat" in said.err
+    assert f"without {wolves} of classes that the model does not know" in said.out
+    rows = rows_of(newest(lab).artifacts / "evaluation/predictions.csv")
+    assert Counter(row["label"] for row in rows) == {
+        name: len(list((lab.photos / name).iterdir())) for name in ("cat", "dog")
+    }
+
+
+@pytest.mark.tensorflow
+@pytest.mark.slow
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("count", [10, 2, 1])
+def test_figures_of_one_class_are_undefined_where_they_cannot_be_had(
+    first: Run, lab: Lab, tmp_path: Path, count: int
+) -> None:
+    said = asked(lab, first.id, copied(lab, tmp_path / "one", count, cat="cat"))
+    assert said.status == 0, said.err
+    assert "AUC      │ undefined" in said.out and "nan" not in said.out
+    assert f"photos   │ {count}" in said.out
+    assert ("too few photos for an interval" in said.out) == (count < 5)
+    assert "Warning" not in said.err
+    made = newest(lab)
+    assert made.params["evaluation.photos"] == str(count)
+    assert not [name for name in made.metrics if name.startswith("test/auc")]
+    by_name = {row["name"]: row for row in rows_of(made.artifacts / "evaluation/classes.csv")}
+    assert by_name["dog"]["recall"] == by_name["dog"]["f1"] == "" != by_name["cat"]["recall"]
+    assert "nan" not in "".join(
+        path.read_text() for path in (made.artifacts / "evaluation").glob("*.csv")
+    )
+    assert f"of {count} photo" in made.tags["mlflow.note.content"]
 
 
 WAS = ["data=kaggle", "data.path=a", "evaluation.tta=flip", "optimizer.lr=1"]
@@ -165,10 +218,55 @@ def test_what_the_model_knows_is_left_out_or_said(split: str, paths: list[str], 
     assert len(progress.notes) == 1 and said in progress.notes[0]
 
 
-def test_labels_are_in_the_models_order() -> None:
+class Notes(Progress):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+@pytest.mark.parametrize(
+    ("names", "classes", "labels", "notes"),
+    [
+        (["dog", "cat"], ["cat", "dog"], [1, 0, 0], []),
+        (["Dog", "CAT"], ["cat", "dog"], [1, 0, 0], ["CAT is taken for", "Dog is taken for"]),
+        (["dog", "owl"], ["cat", "dog"], [1], ["Left out 2 photos of owl: no class of the model"]),
+        (["cafe\u0301", "bar"], ["bar", "caf\u00e9"], [1, 0, 0], ["cafe\u0301 is taken for"]),
+        (["a", "A"], ["a", "A"], [0, 1, 1], []),
+    ],
+)
+def test_labels_are_in_the_models_order(
+    names: list[str], classes: list[str], labels: list[int], notes: list[str]
+) -> None:
     from catdog.data.manifest import Photo
 
     photos = [Photo(f"{label}.jpg", "", label, "test", 1, f"{label}") for label in (0, 1, 1)]
-    assert list(evaluate.labels_of(photos, ["dog", "cat"], ["cat", "dog"])) == [1, 0, 0]
-    with pytest.raises(ConfigError, match="owl"):
-        evaluate.labels_of(photos, ["dog", "owl"], ["cat", "dog"])
+    progress = Notes()
+    found, made = evaluate.labelled(photos, names, classes, progress)
+    assert list(made) == labels and len(found) == len(labels)
+    assert len(progress.notes) == len(notes)
+    assert all(note.startswith(start) for note, start in zip(progress.notes, notes, strict=True))
+
+
+def test_no_class_of_the_model_is_an_error() -> None:
+    from catdog.data.manifest import Photo
+
+    photos = [Photo("a.jpg", "", 0, "test", 1, "a")]
+    with pytest.raises(ConfigError, match="owl: the model only tells cat, dog apart"):
+        evaluate.labelled(photos, ["owl"], ["cat", "dog"], Notes())
+
+
+def test_of_many_classes_those_of_least_recall_have_rows(capsys: pytest.CaptureFixture) -> None:
+    from catdog.evaluation.breakdown import ClassRow
+
+    rows = [
+        ClassRow(f"class {k}", 10, 10, 0.5, k / 200, 0.0, 1.0, 0.5) for k in range(149, -1, -1)
+    ]
+    rows.append(ClassRow("absent", 0, 0, None, None, None, None, None))
+    evaluate.print_evaluation("t", {"photos": "1,500"}, rows, "browse")
+    out = capsys.readouterr().out
+    assert "class 29 " in out and "class 30 " not in out and "absent" not in out
+    assert "the 30 of least recall of 151; all: evaluation/classes.csv" in out
+    evaluate.print_evaluation("t", {"photos": "1,500"}, rows[-2:], "browse")
+    assert "absent  │ 0      │ undefined │ undefined │" in capsys.readouterr().out

@@ -516,7 +516,7 @@ WRONG: dict[str, tuple[Callable[[Path], list[str]], list[str]]] = {
     ),
     "warm-up": (words("schedule=one_cycle", "trainer.epochs=2"), ["schedule.warmup_epochs=3"]),
     "no value": (words("optimizer.lr"), ["optimizer.lr"]),
-    "no path": (words("data=folder"), ["data.path=null", "data.path=<folder or .zip>"]),
+    "no path": (words("data=folder"), ["data.path=null", "data.path=<folder or archive>"]),
     "no folder": (words("data=folder", "data.path=nowhere"), ["nowhere", "no such", "data.path"]),
     "no zip": (words("data=folder", "data.path=gone.zip"), ["gone.zip", "no such", "data.path"]),
     "empty folder": (empty_folder, ["bare", "<class>/<photo>"]),

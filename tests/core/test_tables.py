@@ -116,3 +116,41 @@ def test_a_table_that_is_none_is_one_message(content: str, why: str, tmp_path: P
 
 def test_what_an_earlier_version_wrote_is_read_as_it_stands() -> None:
     assert tables.read_rows("path,sha256\n=1+1.jpg,aa\n") == [{"path": "=1+1.jpg", "sha256": "aa"}]
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [("label", "bottle"), ("path", "class"), ("probability", "path (class)", "path"), ("a", "b")],
+)
+def test_a_class_may_be_called_as_a_column(tmp_path: Path, classes: tuple[str, ...]) -> None:
+    """Earlier versions wrote two columns of one name, and the label was read as a number."""
+    from catdog.evaluation.metrics import write_predictions
+    from catdog.inference import writers
+
+    values = np.eye(len(classes), dtype=np.float32) * 0.5 + 0.25
+    labels = np.arange(len(classes))
+    names = [f"{k}.jpg" for k in labels]
+    write_predictions(tmp_path / "a.csv", names, classes, labels, values)
+    rows = tables.read_rows((tmp_path / "a.csv").read_text())
+    assert [row["path"] for row in rows] == names
+    assert [row["label"] for row in rows] == [row["class"] for row in rows] == list(classes)
+    assert all(len(row) == 4 + len(classes) for row in rows)
+    out = io.StringIO()
+    writers.as_csv(out, classes, zip(names, values, strict=True))
+    rows = tables.read_rows(out.getvalue())
+    assert [row["class"] for row in rows] == list(classes)
+    assert [float(row["probability"]) for row in rows] == [0.75] * len(classes)
+
+
+def test_predictions_of_an_earlier_version_are_read_rightly() -> None:
+    old = "path,label,class,probability,bottle,label\na.jpg,label,bottle,0.75,0.75,0.25\n"
+    (row,) = tables.read_rows(old)
+    assert (row["label"], row["class"], row["bottle"]) == ("label", "bottle", "0.75")
+
+
+def test_columns_stand_below_each_other_whatever_the_signs() -> None:
+    out, names = io.StringIO(), ["猫.jpg", "cafe\u0301.jpg", "b.jpg"]
+    rows = [(name, np.array([0.75, 0.25], np.float32)) for name in names]
+    writers.table(out, ("猫と犬", "dog"), rows, max(map(tables.width, names)))
+    ends = {tables.width(line[: line.rindex(" ")]) for line in out.getvalue().splitlines()}
+    assert ends == {8 + 2 + 6 + 1}

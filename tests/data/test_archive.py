@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from catdog.core import listing
-from catdog.data.archive import unpack
+from catdog.data.packed.archive import unpack
 from catdog.errors import DataError
 from catdog.progress import Progress
 
@@ -81,8 +81,8 @@ def refused(path: Path, cache: Path) -> str:
     ids=["plain", "zip in a zip", "Kaggle's outer zip", "wrapped in a folder"],
 )
 def test_the_photos_come_out(tmp_path: Path, entries: dict[str, bytes]) -> None:
-    folder = unpack(zipped(tmp_path / "a.zip", entries), tmp_path / "cache", Progress())
-    assert files(folder) == ENTRIES
+    path = zipped(tmp_path / "a.zip", entries)
+    assert files(unpack(path, tmp_path / "cache", Progress(), only_train=True)) == ENTRIES
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_whatever_the_name_everything_stays_inside(
         folder = cache / "photos" / "none"
     after = {k for k in tree(tmp_path) if not k.startswith("work/deep/er/photos")}
     assert after == before
-    assert {p for p in (cache / "photos").iterdir() if p.suffix != ".lock"} <= {folder}
+    assert {p for p in (cache / "photos").glob("*") if p.suffix != ".lock"} <= {folder}
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_a_moved_archive_finds_its_photos_and_another_does_not(tmp_path: Path) -
 def start_unpacking(path: Path, cache: Path) -> subprocess.Popen[str]:
     code = (
         "import sys; from pathlib import Path; from contextlib import contextmanager\n"
-        "from catdog.data.archive import unpack; from catdog.progress import Progress\n"
+        "from catdog.data.packed.archive import unpack; from catdog.progress import Progress\n"
         "class Slow(Progress):\n"
         "    @contextmanager\n"
         "    def track(self, stage, total):\n"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from catdog.data import archive
-from catdog.data.archive import unpack
+from catdog.data.packed import archive
+from catdog.data.packed.archive import unpack
 from catdog.errors import DataError
 from catdog.progress import Progress
 

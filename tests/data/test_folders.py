@@ -12,7 +12,7 @@ from PIL import Image
 
 from catdog.cli import counts
 from catdog.data import prepare
-from catdog.data.folders import find_in_folders, walk
+from catdog.data.folders import find_by_name, find_in_folders, walk
 from catdog.data.manifest import Manifest, Photo
 from catdog.errors import DataError
 from catdog.inference import files
@@ -130,6 +130,92 @@ def test_two_ways_to_write_an_accent_are_one_class(root: Path) -> None:
     fill(root / "train" / unicodedata.normalize("NFC", "café"))
     fill(root / "val" / unicodedata.normalize("NFD", "café"))
     assert understood(root) == {("café", "train"), ("café", "val")}
+
+
+def test_two_accents_in_one_folder_are_one_class_and_told(root: Path) -> None:
+    said: list[str] = []
+    for form in ("NFC", "NFD"):
+        fill(root / unicodedata.normalize(form, "café"))
+    fill(root / "bar")
+    found = find_in_folders(root, said.append)
+    assert Counter(item.label for item in found) == {"café": 6, "bar": 3}
+    assert said == ["'café' is there with composed and with decomposed accents: one class"]
+
+
+@pytest.mark.parametrize(("classes", "name"), [((), "Cat"), (("cat", "dog"), "cat")])
+def test_capitals_that_differ_between_splits_are_one_class(
+    root: Path, classes: tuple[str, ...], name: str
+) -> None:
+    said: list[str] = []
+    for place in ("train/Cat", "test/cat", "train/dog", "test/dog"):
+        fill(root / place)
+    found = find_in_folders(root, said.append, classes)
+    assert {(item.label, item.split) for item in found} == {
+        (label, split) for label in (name, "dog") for split in ("train", "test")
+    }
+    assert said == [f"'Cat' and 'cat' differ only in capitals: one class, {name!r}"]
+
+
+def test_capitals_that_differ_within_a_folder_are_asked_about(root: Path) -> None:
+    for place, start in (("A", 0), ("a", 100), ("b", 200)):
+        fill(root / place, 4, start)
+    with pytest.raises(DataError, match=r"A, a differ only in capitals\. If they are one class"):
+        find_in_folders(root)
+    choice = Data(name="folder", path=str(root), classes=("A", "a", "b"))
+    built = prepare(choice, root.parent / "cache", Progress(), 2)
+    assert built.classes == ("A", "a", "b") and len(built.photos) == 12
+
+
+def test_classes_in_file_names_are_joined_whatever_their_capitals(root: Path) -> None:
+    root.mkdir()
+    for index, label in enumerate(("cat", "Cat", "dog", "caf\u00e9", "cafe\u0301")):
+        for k in range(3):
+            Image.new("RGB", (8, 8), (k, index, 0)).save(root / f"{label}.{index * 10 + k}.png")
+    Image.new("RGB", (8, 8)).save(root / "17.png")
+    said: list[str] = []
+    labels = Counter(item.label for item in find_by_name(root, said.append))
+    assert labels == {"Cat": 6, "dog": 3, "caf\u00e9": 6}
+    assert said[0] == "Left out 1 photos: not named like cat.0.jpg, so they have no label"
+    assert len(said) == 3
+
+
+def test_photos_beside_class_folders_are_told(root: Path) -> None:
+    said: list[str] = []
+    for place in ("train/cat", "train/dog", "train", "test/cat", "test/dog"):
+        fill(root / place)
+    (root / "train/labels.csv").touch()
+    (root / "train/._a.jpg").touch()
+    find_in_folders(root, said.append)
+    assert said == ["Left out 3 photos in train itself: they are in no class folder"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("0.png", "no class folders in it, only 1 photos. .* catdog.predict needs no classes"),
+        ("train.tar.gz", r"no class folders in it, but archives \(train.tar.gz\). Unpack them"),
+        ("a.csv", r"no class folders in it\. Expected <class>/<photo>"),
+    ],
+)
+def test_what_is_there_instead_of_class_folders_is_told(
+    root: Path, name: str, message: str
+) -> None:
+    root.mkdir()
+    (root / name).touch()
+    with pytest.raises(DataError, match=message):
+        find_in_folders(root)
+
+
+@pytest.mark.parametrize("counts", [{"cat": 10}, {"cat": 1, "dog": 1}, {"cat": 2}])
+def test_any_number_of_photos_can_be_evaluated(root: Path, counts: dict[str, int]) -> None:
+    for index, (label, count) in enumerate(counts.items()):
+        fill(root / label, count, 100 * index)
+    choice = Data(name="folder", path=str(root), classes=("dog", "cat"))
+    for data in (choice, Data(name="folder", path=str(root))):
+        built = prepare(data, root.parent / "cache", Progress(), 2, to_train=False)
+        assert Counter(built.classes[photo.label] for photo in built.photos) == counts
+        with pytest.raises(DataError):
+            prepare(data, root.parent / "cache", Progress(), 2)
 
 
 def test_a_given_split_without_a_class_stays_without_it(root: Path) -> None:

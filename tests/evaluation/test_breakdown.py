@@ -21,9 +21,16 @@ def test_by_class() -> None:
     assert cat.low < 2 / 3 < cat.high
 
 
-def test_a_class_without_photos_or_predictions_is_no_error() -> None:
+def test_what_cannot_be_had_is_undefined() -> None:
     rows = breakdown.by_class(np.pad(TWO, [(0, 0), (0, 1)]), LABELS, ["cat", "dog", "owl"])
-    assert rows[2][1:] == (0, 0, 0.0, 0.0, 0.0, 1.0, 0.0)
+    assert rows[2][1:] == (0, 0, None, None, None, None, None)
+    cats, dogs = breakdown.by_class(TWO[3:], np.zeros(3, int), ["cat", "dog"])
+    assert cats[1:5] == (3, 0, None, 0.0) and cats.f1 == 0.0  # no photo is predicted as cat
+    assert dogs[1:5] == (0, 3, 0.0, None) and dogs.f1 is None  # and none is a dog
+    by_value = {r.threshold: r for r in breakdown.thresholds(TWO, 0 * LABELS, ["cat", "dog"])}
+    assert by_value[0.1][2:] == (6, 0.0, None, None, 1.0)
+    by_value = {r.threshold: r for r in breakdown.thresholds(TWO[:2], LABELS[3:5], ["cat", "dog"])}
+    assert by_value[0.5][2:] == (0, None, 0.0, 0.0, None)
 
 
 def test_thresholds_of_two_classes_are_the_second_ones() -> None:
@@ -49,7 +56,7 @@ def test_coverage_falls_and_leaves_the_sure_ones() -> None:
     by_value = {row.confidence: row for row in rows}
     assert by_value[0.0][1:4] == (6, 1.0, 5 / 6)
     assert by_value[0.8][1:4] == (4, 4 / 6, 1.0)
-    assert by_value[0.999].photos == 0 and np.isnan(by_value[0.999].accuracy)
+    assert by_value[0.999][1:] == (0, 0.0, None, None, None)
 
 
 def test_bins_add_up_to_the_ece() -> None:

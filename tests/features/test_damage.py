@@ -18,9 +18,10 @@ import pytest
 from helpers.features import ensure, tiny, values
 from PIL import Image
 
-from catdog.data import archive, scan
+from catdog.data import scan
 from catdog.data.folders import find_in_folders
 from catdog.data.manifest import Photo
+from catdog.data.packed import archive
 from catdog.errors import CatdogError
 from catdog.features.store import RECORD
 from catdog.progress import Progress

@@ -258,3 +258,7 @@ def test_names_are_safe_whatever_photos_and_classes_are_called(
     (file,) = tmp_path.rglob("*.jpg")
     assert file.parent == tmp_path
     assert re.fullmatch(r"[\w.-]+", file.name)
+    long = dataclasses.replace(photos[0], path="猫" * 80 + ".jpg")  # 244 bytes
+    named = dataclasses.replace(classifier, classes=("犬" * 60, "dog"))
+    Overlays(tmp_path / "long", named).write([long], np.array([[1.0, 0.0]], np.float32))
+    assert len(list((tmp_path / "long").iterdir())) == 1

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 from numpy.typing import NDArray
 
-from catdog.plots import evaluation, html, layout, png, scatter
+from catdog.plots import evaluation, html, layout, montage, png, scatter, style
 from catdog.plots.scatter import Point
 from catdog.plots.style import COLORS
 
@@ -317,6 +317,64 @@ def test_confusion_matrix(tmp_path: Path, k: int) -> None:
     evaluation.confusion_png(path, matrix=matrix, classes=names, title="t")
     height, width = imread(path).shape[:2]
     assert 700 < width <= 1250 and 600 < height <= 1250
+
+
+@pytest.mark.parametrize("k", [41, 150, 1000])
+def test_a_matrix_of_many_classes_lists_what_is_confused(
+    tmp_path: Path, k: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = np.eye(k, dtype=int) * 98
+    matrix[3, 7], matrix[9, 2] = 5, 4
+    names = [f"{'a' * 60}, number {index}" for index in range(k)]
+    written: list[str] = []
+    plain = evaluation.add_text
+    monkeypatch.setattr(
+        evaluation, "add_text", lambda ax, x, y, text, **how: (
+            written.append(text), plain(ax, x, y, text, **how))
+    )  # fmt: skip
+    path = tmp_path / "a.png"
+    evaluation.confusion_png(path, matrix=matrix, classes=names, title="t")
+    height, width = imread(path).shape[:2]
+    assert width < 1700 and height < 1100
+    listed = [text for text in written if "→" in text][1:]
+    assert [re.findall(r"\d+ a", text) for text in listed] == [["4 a", "8 a"], ["10 a", "3 a"]]
+    assert "number 3 → 8 " in listed[0] and written[written.index(listed[0]) - 1] == "5"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("k", [2, 5, 30, 150])
+def test_names_without_a_font_are_drawn_as_codes_without_warnings(tmp_path: Path, k: int) -> None:
+    names = [f"猫と犬 {index} \N{CAT FACE}" for index in range(k)]
+    path = tmp_path / "a.png"
+    evaluation.confusion_png(path, matrix=np.ones((k, k), int), classes=names, title=names[0])
+    assert imread(path).size
+    for text in ("猫", "caf\u00e9", "\u0434\u043e\u043c"):
+        assert style.drawable(text) in (text, text.encode("unicode_escape").decode())
+    assert style.drawable("caf\u00e9 \u0434\u043e\u043c") == "caf\u00e9 \u0434\u043e\u043c"
+
+
+def test_a_font_that_has_the_signs_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # no such font may be installed: another of matplotlib's own, DejaVu Serif, takes its place
+    from matplotlib import font_manager
+
+    own = font_manager.findfont("DejaVu Sans")
+    serif = font_manager.findfont("DejaVu Serif")
+    signs = frozenset(font_manager.get_font(serif).get_charmap())
+    few = style.Font("DejaVu Sans", own, frozenset(map(ord, map(chr, range(128)))))
+    monkeypatch.setattr(style, "fonts", lambda: (few, style.Font("DejaVu Serif", serif, signs)))
+    assert style.drawable("é 猫") == "é \\u732b"
+    monkeypatch.setattr(montage, "fonts", style.fonts)
+    assert montage._file_for("é") == serif and montage._file_for("e") == ""
+
+
+def test_long_names_stay_different() -> None:
+    names = [f"{'a' * 30}{index}{'b' * 30}" for index in range(150)]
+    short = style.shorten_all(names, 20)
+    assert len(set(short)) == 150 and max(map(len, short)) <= 20
+    short = style.shorten_all([f"{'a' * 12}{index:03}{'b' * 20}" for index in range(150)], 20)
+    assert len(set(short)) == 150 and set(map(len, short)) == {31}  # as long as tells them apart
 
 
 def test_mistakes_differ_in_color_from_right_answers(tmp_path: Path) -> None:
