@@ -16,7 +16,7 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
-from catdog.cli import arguments, console, hydra_app, overrides
+from catdog.cli import arguments, choices, console, hydra_app, overrides
 from catdog.core import paths
 from catdog.errors import ConfigError, DataError
 from catdog.progress import Progress
@@ -67,7 +67,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="catdog-") as scratch:
         with hydra_app.one_message():
             model = _model(options.model, overrides.named(words), Path(scratch))
-        sys.argv[1:] = [*kept_overrides(model.overrides, words), *words]
+        kept = kept_overrides(model.overrides, words)
+        sys.argv[1:] = [*choices.still_used(kept, words), *words]
         typed = ["python", "-m", "catdog.evaluate", "--model", options.model]
         typed += ["--split", options.split] if options.split != "unseen" else []
         typed += [overrides.absolute(word) for word in words]

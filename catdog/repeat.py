@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from rich.console import Console as RichConsole
 from rich.table import Table
 
-from catdog.cli import arguments, console, hydra_app
+from catdog.cli import arguments, choices, console, hydra_app
 from catdog.cli.overrides import key_of
 from catdog.core import paths
 from catdog.errors import CatdogError, ConfigError, listed
@@ -67,7 +67,8 @@ def main() -> NoReturn:
         if hydra_app.VERBOSE:
             raise
         hydra_app.exit_with(hydra_app.with_option_names(error), 1)
-    words = changed(original.overrides, options.overrides)
+    kept = choices.still_used(original.overrides, options.overrides)
+    words = changed(kept, options.overrides)
     shown = paths.without_password(shlex.join(words))
     console.Console().note(f"repeating {original.run_id[:8]}: {shown}")
     sys.argv[1:] = words

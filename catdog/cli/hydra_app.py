@@ -59,11 +59,16 @@ def settings_of(cfg: DictConfig) -> Settings:
         cfg: The configuration that Hydra composed.
 
     Raises:
-        ConfigError: a key is unknown, or a value cannot work.
+        ConfigError: a key is unknown, would be ignored, or has a value that cannot work.
     """
+    from hydra.core.hydra_config import HydraConfig
+
+    from catdog.cli import choices
     from catdog.settings import parse
 
-    return parse.parse(plain(cfg))
+    job = cfg.hydra if "hydra" in cfg else HydraConfig.get() if HydraConfig.initialized() else None
+    words = list(job.overrides.task) if job else []
+    return parse.parse(plain(cfg), choices.named_keys(words))
 
 
 def with_option_names(error: Exception) -> str:
@@ -205,5 +210,8 @@ def explain(error: Exception) -> str | None:
         from catdog.settings import parse
 
         key = unknown.group(1).split("=")[0]
-        return str(parse.unknown_key(key))
+        typed = named(sys.argv[1:])
+        option = typed.get(key.split(".")[0], "" if "experiment" in typed else "adam")
+        swept = "," in option or "(" in option
+        return str(parse.unknown_key(key, typed.get(key, "..."), "" if swept else option))
     return " ".join(str(error).split())

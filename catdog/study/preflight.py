@@ -6,7 +6,7 @@ import gc
 
 from optuna_workers import StudyInfo, SweepCallback
 
-from catdog.cli import hydra_app, overrides
+from catdog.cli import choices, hydra_app, overrides
 from catdog.errors import CatdogError, listed
 
 
@@ -34,7 +34,9 @@ class Preflight(SweepCallback):
             return
         gc.enable()  # Hydra composed without it; the process of a sweep runs for hours
         _require_named(study)
-        inputs.photos_and_weights(hydra_app.settings_of(study.config), console.Console())
+        choices.check_search(overrides.plain(study.config), study.parameters, study.overrides)
+        settings = hydra_app.settings_of(study.config)
+        inputs.photos_and_weights(settings, console.Console())
         self._passed = True
 
 

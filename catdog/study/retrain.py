@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from catdog.cli import console, stored
+from catdog.cli import choices, console, stored
 from catdog.core.provenance import Provenance
 from catdog.errors import CatdogError, ConfigError
 from catdog.study.winner import parent_run_of
@@ -135,7 +135,7 @@ def _words(run: Any, tracker: Tracker, seed: int) -> list[str]:
     """Return the overrides of a trial on another seed, in the same store."""
     now = {"seed": str(seed), "tracking.experiment": f"'{tracker.experiment}'"}
     kept = stored.of_run(tracker.open(run.info.run_id), {*now, stored.STORE})
-    return [*kept, *(f"{key}={value}" for key, value in now.items())]
+    return [*choices.still_used(kept), *(f"{key}={value}" for key, value in now.items())]
 
 
 def _train(run: Any, words: Sequence[list[str]], metric: str, tracker: Tracker) -> Retrained:
