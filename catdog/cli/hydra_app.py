@@ -10,6 +10,7 @@ import gc
 import os
 import re
 import sys
+import traceback
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from optuna_workers.workers import hydra_folder
 
 from catdog.cli.overrides import CONFIG, named, plain
 from catdog.core import interrupts, paths
-from catdog.errors import CatdogError
+from catdog.errors import CatdogError, ConfigError
 
 if TYPE_CHECKING:
     from catdog.settings import Settings
@@ -204,14 +205,25 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, CatdogError):
         return str(error)
     if not isinstance(error, (HydraException, OmegaConfBaseException)):
-        return disk_trouble(error)  # Hydra writes its folder before the task
-    unknown = re.match(r"Could not (?:override|append|delete from) .*?'([\w.@/]+)", str(error))
-    if unknown:
-        from catdog.settings import parse
+        return disk_trouble(error) or _no_folder(error)  # Hydra makes its folder before the task
+    from catdog.cli import mistakes
 
-        key = unknown.group(1).split("=")[0]
-        typed = named(sys.argv[1:])
-        option = typed.get(key.split(".")[0], "" if "experiment" in typed else "adam")
-        swept = "," in option or "(" in option
-        return str(parse.unknown_key(key, typed.get(key, "..."), "" if swept else option))
-    return " ".join(str(error).split())
+    typed, said = named(sys.argv[1:]), str(error)
+    unknown = re.match(r"Could not (?:override|append|delete from) .*?'([\w.@/]+)", said)
+    if unknown:
+        return str(mistakes.unknown_key(unknown.group(1).split("=")[0], typed))
+    return str(mistakes.wrong_option(said) or " ".join(said.split()))
+
+
+def _no_folder(error: Exception) -> str | None:
+    """Return the message for a folder that Hydra cannot make; None for any other error."""
+    frames = [
+        Path(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    hydras = Path(hydra.__file__).parent
+    known = [frame for frame in frames if {hydras, paths.PACKAGE} & set(frame.parents)]
+    if not isinstance(error, OSError) or not known or not known[-1].is_relative_to(hydras):
+        return None
+    key = "hydra.sweep.dir" if {"-m", "--multirun"} & set(sys.argv) else "hydra.run.dir"
+    place = named(sys.argv[1:]).get(key, error.filename)
+    return str(ConfigError(key, place, f"cannot be made ({error.strerror})", f"{key}=<folder>"))

@@ -93,7 +93,7 @@ def unknown_key(key: str, found: str = "...", option: str = "") -> ConfigError:
     if key in known_keys() and key.startswith("optimizer."):
         return uses.refusal(key, found, option)
     near = nearest_key(key)
-    return ConfigError(key, found, "there is no such key", f"{near}=..." if near else "--help")
+    return ConfigError(key, found, "there is no such key", f"{near}={found}" if near else "--help")
 
 
 def nearest_key(key: str) -> str | None:

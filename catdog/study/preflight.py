@@ -7,7 +7,9 @@ import gc
 from optuna_workers import StudyInfo, SweepCallback
 
 from catdog.cli import choices, hydra_app, overrides
+from catdog.core import paths
 from catdog.errors import CatdogError, listed
+from catdog.mlflow_store import answers
 
 
 class Preflight(SweepCallback):
@@ -36,6 +38,7 @@ class Preflight(SweepCallback):
         _require_named(study)
         choices.check_search(overrides.plain(study.config), study.parameters, study.overrides)
         settings = hydra_app.settings_of(study.config)
+        answers.check(paths.store(settings.tracking.uri, paths.root()))
         inputs.photos_and_weights(settings, console.Console())
         self._passed = True
 

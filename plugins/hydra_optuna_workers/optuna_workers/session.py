@@ -87,6 +87,7 @@ def _sweep(
     location.warn_of_time(config)
     location.fix(config, where)
     example = request.compose_examples(context, config, asked.space)
+    location.make_folder(where)
     storage, before = studies.create(where, asked.space, asked.directions)
     lease = config.hydra.sweeper.lease_seconds
     claims = studies.claims_of(storage, where.name, lease=lease)
