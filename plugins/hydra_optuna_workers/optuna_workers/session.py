@@ -17,7 +17,7 @@ from hydra.errors import CompactHydraException, HydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from optuna_workers import request, results, stopping
+from optuna_workers import checks, request, results, stopping
 from optuna_workers.callbacks import Callbacks, StudyInfo
 from optuna_workers.callbacks.study_info import describe
 from optuna_workers.display.watch import Watch
@@ -78,6 +78,7 @@ def _sweep(
 ) -> list[list[Any]]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     config = copy.deepcopy(config)
+    checks.launcher(config.hydra.launcher)
     asked = request.read(context, config.hydra.sweeper, arguments)
     where, over = studies.find(config, asked.space, asked.directions, asked.total)
     if over:
