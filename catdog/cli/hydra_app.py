@@ -24,6 +24,7 @@ from omegaconf.resolvers import oc
 from optuna_workers.masking import remember
 from optuna_workers.workers import hydra_folder
 
+from catdog.cli.main import version
 from catdog.cli.overrides import CONFIG, named, plain
 from catdog.core import interrupts, paths
 from catdog.errors import CatdogError, ConfigError
@@ -165,6 +166,9 @@ def start(task: Callable[[DictConfig], Any]) -> None:
         task: Takes the composed configuration; decorated by ``with_one_message`` unless it runs
             trials.
     """
+    if "--version" in sys.argv[1:]:  # Hydra would print its own
+        print(version())
+        return
     interrupts.handle()
     paths.remember(Path.cwd())
     gc.disable()  # Hydra copies its configuration some 150,000 times and leaves no garbage
