@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 SPLITS = ("unseen", "all", "train", "val", "test")
 """Values of ``--split``."""
 
+OWN = ("--model", "--split")
+"""Options of the command, beside Hydra's."""
+
 EPILOG = """\
 key=value are catdog.train's. Without data=... the photos are those of the model's own run, with
 its own evaluation.tta; unseen are all that it was neither trained nor chosen on.
@@ -77,7 +80,7 @@ def main() -> None:
         def task(cfg: DictConfig) -> None:
             _evaluate(hydra_app.settings_of(cfg), model, options.split, shlex.join(typed))
 
-        hydra_app.start(task)
+        hydra_app.start(task, OWN)
 
 
 def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -88,8 +91,8 @@ def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         usage="%(prog)s [--model NAME] [--split SPLIT] [key=value ...]",
     )
     add = parser.add_argument
-    add("--model", default="best", help="as catdog.predict takes it (best)")
-    add("--split", choices=SPLITS, default="unseen", help="which photos (unseen)")
+    add(OWN[0], default="best", help="as catdog.predict takes it (best)")
+    add(OWN[1], choices=SPLITS, default="unseen", help="which photos (unseen)")
     return parser.parse_known_args(words)
 
 

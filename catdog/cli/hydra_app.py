@@ -12,7 +12,7 @@ import re
 import sys
 import traceback
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -159,16 +159,22 @@ def with_one_message(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], 
     return run
 
 
-def start(task: Callable[[DictConfig], Any]) -> None:
+def start(task: Callable[[DictConfig], Any], own: Sequence[str] = ()) -> None:
     """Run a task by Hydra. An error that the user can fix is one message, any other a traceback.
 
     Args:
         task: Takes the composed configuration; decorated by ``with_one_message`` unless it runs
             trials.
+        own: Options that the command has beside Hydra's, for the message about an unknown one.
     """
     if "--version" in sys.argv[1:]:  # Hydra would print its own
         print(version())
         return
+    if any(word.startswith("--") for word in sys.argv[1:]):
+        from catdog.cli import mistakes
+
+        if message := mistakes.unknown_flag(sys.argv[1:], own):
+            exit_with(message, 2)
     interrupts.handle()
     paths.remember(Path.cwd())
     gc.disable()  # Hydra copies its configuration some 150,000 times and leaves no garbage

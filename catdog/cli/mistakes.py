@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 
-from hydra.core.config_store import ConfigStore
+from hydra._internal.utils import get_args_parser
+from optuna_workers.config import OptunaWorkersConf
 
 from catdog.core import paths
 from catdog.errors import ConfigError
@@ -67,8 +69,7 @@ def _options(group: str) -> list[str]:
 
 def _of_hydra(key: str, value: str) -> str:
     """Return the key or group of Hydra's that was meant; else an empty text."""
-    sweeper = ConfigStore.instance().load("hydra/sweeper/optuna_workers.yaml").node
-    leaves = [str(leaf) for leaf in sweeper if not str(leaf).startswith("_")]
+    leaves = [item.name for item in fields(OptunaWorkersConf) if item.name[0] != "_"]
     known = {leaf: f"hydra.sweeper.{leaf}" for leaf in leaves if leaf != "defaults"}
     known |= {part.rpartition("/")[2]: part for part in PARTS}
     if not key.startswith("hydra"):
@@ -76,6 +77,33 @@ def _of_hydra(key: str, value: str) -> str:
         return f"{known[near[0]]}={value}" if near else ""
     near = difflib.get_close_matches(key, [*known.values(), *HYDRAS], 1, 0.6)
     return f"{near[0]}={value}" if near else ""
+
+
+def unknown_flag(words: Sequence[str], own: Sequence[str] = ()) -> str | None:
+    """Return the message for the first option with dashes that there is not; None without one.
+
+    Args:
+        words: Arguments of the command line.
+        own: Options of the command, beside Hydra's.
+
+    Example:
+        >>> unknown_flag(["--n-trials", "5"])
+        '--n-trials: there is no such option; try `hydra.sweeper.n_trials=5`'
+        >>> unknown_flag(["--modle", "best"], ["--model"])
+        '--modle: there is no such option; try `--model`'
+    """
+    hydras = [one for one in get_args_parser()._option_string_actions if one.startswith("--")]
+    for k, word in enumerate(words):
+        flag, _, value = word.partition("=")
+        if not flag.startswith("--") or any(one.startswith(flag) for one in hydras):
+            continue
+        if near := difflib.get_close_matches(flag, [*own, *hydras], 1, 0.7):
+            return f"{flag}: there is no such option; try `{near[0]}`"
+        key = flag.lstrip("-").replace("-", "_")
+        value = value or next((one for one in words[k + 1 : k + 2] if one[0] not in "-+"), "...")
+        fix = str(unknown_key(key, {key: value})).partition("; try ")[2]
+        return f"{flag}: there is no such option; try {fix}"
+    return None
 
 
 def wrong_option(message: str) -> ConfigError | None:

@@ -91,6 +91,22 @@ def test_an_option_that_is_not_installed_names_its_extra() -> None:
     assert "try `pip install 'catdog-lab[ray]'`" in str(mistakes.wrong_option(missing))
 
 
+@pytest.mark.parametrize(
+    "words, meant",
+    [
+        (["--n_trials", "5"], "hydra.sweeper.n_trials=5"),
+        (["--n-jobs=2", "-m"], "hydra.sweeper.n_jobs=2"),
+        (["--epochs", "3"], "trainer.epochs=3"),
+        (["--hlep"], "--help"),
+        (["--modle", "best"], "--model"),
+        (["-m", "seed=1,2", "--cfg", "job", "--config-nam=x"], ""),
+    ],
+)
+def test_an_unknown_option_with_dashes_names_what_was_meant(words: list[str], meant: str) -> None:
+    said = mistakes.unknown_flag(words, ["--model"])
+    assert said is None if not meant else str(said).endswith(f"try `{meant}`")
+
+
 @pytest.mark.parametrize("module", ["catdog", "catdog.train", "catdog.sweep", "catdog.predict"])
 def test_every_command_says_its_version(module: str) -> None:
     asked = subprocess.run(
