@@ -17,7 +17,7 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
-from catdog.cli import arguments, console, hydra_app, overrides, typed
+from catdog.cli import arguments, choices, console, hydra_app, overrides, typed
 from catdog.core import paths
 from catdog.errors import ConfigError, DataError, listed
 from catdog.progress import Progress
@@ -37,6 +37,9 @@ SPLITS = ("unseen", "all", "train", "val", "test")
 
 ROWS = 30
 """Most classes that have a row each on the screen."""
+
+OWN = ("--model", "--split")
+"""Options of the command, beside Hydra's."""
 
 EPILOG = """\
 key=value are catdog.train's. Without data=... the photos are those of the model's own run, with
@@ -72,7 +75,8 @@ def main() -> None:
         with hydra_app.one_message():
             words = typed.as_meant(words)
             model = _model(options.model, overrides.named(words), Path(scratch))
-        sys.argv[1:] = [*kept_overrides(model.overrides, words), *words]
+        kept = kept_overrides(model.overrides, words)
+        sys.argv[1:] = [*choices.still_used(kept, words), *words]
         file = Path(options.model)
         own = ["--model", str(file.absolute()) if file.is_file() else options.model]
         own += ["--split", options.split] if options.split != "unseen" else []
@@ -82,7 +86,7 @@ def main() -> None:
         def task(cfg: DictConfig) -> None:
             _evaluate(hydra_app.settings_of(cfg), model, options.split, command)
 
-        hydra_app.start(task)
+        hydra_app.start(task, OWN)
 
 
 def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -93,8 +97,8 @@ def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         usage="%(prog)s [--model NAME] [--split SPLIT] [key=value ...]",
     )
     add = parser.add_argument
-    add("--model", default="best", help="as catdog.predict takes it (best)")
-    add("--split", choices=SPLITS, default="unseen", help="which photos (unseen)")
+    add(OWN[0], default="best", help="as catdog.predict takes it (best)")
+    add(OWN[1], choices=SPLITS, default="unseen", help="which photos (unseen)")
     return parser.parse_known_args(words)
 
 

@@ -35,9 +35,9 @@ SKIPPED = 3
 EPILOG = """\
 models:
   best                      the experiment's best run, by its objective
-  69f9ede4                  a run, by its id or a unique prefix of one
-  lr_dropout-ce32ebd5       the winner of a study
-  models:/catdog@champion   a model of MLflow's registry; also models:/catdog/3
+  69f9ede4                  a run, by its name, its id or a unique prefix of one
+  lr_dropout-ce32ebd5       the winner of a study, by its name or a unique prefix
+  models:/catdog@champion   a model of MLflow's registry; also models:/catdog/3, catdog
   best.keras                a file; class names from --classes or a classes.json beside it
 
 exit code:

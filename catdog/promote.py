@@ -60,7 +60,8 @@ def _options() -> argparse.Namespace:
     )
     which, add = parser.add_mutually_exclusive_group(), parser.add_argument
     which.add_argument("--study", metavar="NAME", help="its winner")
-    which.add_argument("--run", metavar="ID", help="this run (else the experiment's best)")
+    about = "this run, by id or name (else the experiment's best)"
+    which.add_argument("--run", metavar="NAME", help=about)
     about = "train the study's K best trials on several seeds first; decide on the mean"
     add("--retrain", type=int, default=0, metavar="K", help=about)
     add("--seeds", type=int, default=3, metavar="N", help="seeds of --retrain (3)")
@@ -124,8 +125,9 @@ def _find(name: str, options: argparse.Namespace) -> FoundModel:
 
     with tempfile.TemporaryDirectory(prefix="catdog-") as scratch:
         return model_lookup.resolve(
-            name, folder=Path(scratch), uri=options.uri, experiment=options.experiment
-        )
+            name, folder=Path(scratch), uri=options.uri, experiment=options.experiment,
+            option="--study" if options.study else "--run",
+        )  # fmt: skip
 
 
 def _verdict(run_id: str, champion: str, tracker: Tracker) -> Verdict:

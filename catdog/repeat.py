@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from rich.console import Console as RichConsole
 from rich.table import Table
 
-from catdog.cli import arguments, console, hydra_app
+from catdog.cli import arguments, choices, console, hydra_app
 from catdog.cli.overrides import key_of
 from catdog.core import commands, paths
 from catdog.errors import CatdogError, ConfigError, listed
@@ -66,7 +66,8 @@ def main() -> NoReturn:
         if hydra_app.VERBOSE:
             raise
         hydra_app.exit_with(hydra_app.with_option_names(error), 1)
-    words = changed(original.overrides, options.overrides)
+    kept = choices.still_used(original.overrides, options.overrides)
+    words = changed(kept, options.overrides)
     console.Console().note(f"repeating {original.run_id[:8]}: {commands.command(*words)}")
     sys.argv[1:] = words
     again = _run(original)
@@ -76,7 +77,11 @@ def main() -> NoReturn:
 def _options() -> argparse.Namespace:
     parser = arguments.parser("repeat", "Run a run again and compare its figures.", EPILOG)
     add = parser.add_argument
-    add("run", metavar="RUN", help="id of a run or of a sweep's trial, or a unique prefix of one")
+    add(
+        "run",
+        metavar="RUN",
+        help="id of a run or trial, a prefix of one, or a name of a run or study",
+    )
     add("overrides", nargs="*", metavar="KEY=VALUE", help="what is different this time")
     add("--uri", help="MLflow store (MLFLOW_TRACKING_URI, else the project's own)")
     add("--experiment", default=Tracking().experiment, help="where prefixes are looked for")
@@ -109,11 +114,13 @@ def find(run: str, uri: str | None, experiment: str, besides: Collection[str] = 
 
 
 def _with_prefix(prefix: str, store: Tracker) -> StoredRun:
-    """Return the only run whose id starts with a prefix."""
+    """Return the only run that a name or a prefix of an id means; of a study its best trial."""
     from catdog.tracking import run_lookup
 
-    ids = run_lookup.ids_with_prefix(prefix, store)
+    ids = list(run_lookup.meant(prefix, store).values())
     known = store.get(ids[0]) if len(ids) == 1 else None
+    if known is not None and known.tags.get(names.KIND) == "sweep":  # named as a study
+        known = store.get(known.tags.get(names.BEST_RUN, "")) or known
     if known is not None:
         return known
     where = f"experiment {store.experiment} of {store.shown_uri}"
@@ -122,7 +129,11 @@ def _with_prefix(prefix: str, store: Tracker) -> StoredRun:
         raise ConfigError("RUN", prefix, found, f"python -m catdog.repeat {ids[0]}")
     least = run_lookup.MIN_PREFIX
     found = f"no run has this id, or this prefix (at least {least} characters); looked in {where}"
-    raise ConfigError("RUN", prefix, found, "python -m catdog.ui")
+    near = run_lookup.nearest(prefix, store)
+    found += f"; the nearest: {listed(near)}" if near else ""
+    words = ("catdog.repeat", near[0]) if near else ("catdog.ui",)
+    fix = commands.command("python", "-m", *words)
+    raise ConfigError("RUN", prefix, found, fix)
 
 
 def _original(store: Tracker, known: StoredRun, besides: Collection[str]) -> Original:

@@ -42,7 +42,7 @@ def main() -> None:
     def task(cfg: DictConfig) -> None:
         _inspect(hydra_app.settings_of(cfg), options, typed.command(sys.argv[1:], "suspects", own))
 
-    hydra_app.start(task)
+    hydra_app.start(task, ("--similarity", "--split"))
 
 
 def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from catdog.cli import console, hydra_app
+from catdog.cli.main import VERSION, version
 from catdog.core import paths
 from catdog.errors import shown
 from catdog.study import catalog
@@ -29,6 +30,9 @@ def main() -> None:
     known = catalog.searches(folder)
     if not words or words[0] in ("-h", "--help"):
         print_searches(known)
+        return
+    if words[0] in VERSION:
+        print(version())
         return
     name, *rest = words
     names = [search.name for search in known]

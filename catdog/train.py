@@ -22,6 +22,7 @@ from catdog.cli import hydra_app, overrides, typed
 from catdog.core import paths
 from catdog.core.memo import Memo
 from catdog.errors import FullDiskError
+from catdog.mlflow_store import answers
 from catdog.settings import Tracking
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ def run(cfg: DictConfig, tracker: Tracker | None = None, **facts: Any) -> Outcom
     from catdog.cli import console, inputs
 
     progress = console.Console()
+    answers.check(paths.store(settings.tracking.uri, paths.root()))  # before minutes with photos
     manifest, weights = inputs.photos_and_weights(settings, progress)
     tracker = tracker or _tracker(settings.tracking.uri, settings.tracking.experiment)
     experiment = _experiment()

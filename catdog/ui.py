@@ -20,7 +20,7 @@ from pathlib import Path
 from catdog.cli import arguments, hydra_app
 from catdog.core import paths
 from catdog.errors import CatdogError, ConfigError
-from catdog.mlflow_store import relocation
+from catdog.mlflow_store import answers, relocation
 from catdog.settings import Tracking
 from catdog.system import dashboard, databases, mlflow_page, server
 from catdog.system.server import HOST, Server
@@ -70,7 +70,10 @@ def _browse(options: argparse.Namespace, stop: threading.Event, running: ExitSta
     """Check what can be wrong, then start the servers and watch them until ``stop`` is set."""
     store, key = databases.mlflow_store(options.uri)
     remote = store.startswith(("http://", "https://"))
-    (databases.check_server if remote else _check_store)(store, key)
+    if remote:
+        answers.check(store, key, "--uri <one that answers>")
+    else:
+        _check_store(store, key)
     wanted, studies = [] if remote else [_mlflow(store, options.port)], None
     if options.optuna or options.study:
         storage, studies = _studies(options, running)

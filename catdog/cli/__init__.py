@@ -1,7 +1,8 @@
 """What the commands share.
 
 ``hydra_app`` starts Hydra and shows errors as one message, ``overrides`` reads and writes the
-overrides of the command line, ``arguments`` parses the options of commands without Hydra,
+overrides of the command line, ``choices`` refuses those that would be ignored, ``mistakes`` knows
+what was meant, ``arguments`` parses the options of commands without Hydra,
 ``inputs`` prepares photos and weights before TensorFlow loads, ``console`` shows progress, and
 ``main`` is the command ``catdog``.
 """

@@ -6,6 +6,8 @@ import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any
 
+from catdog.cli.main import version
+
 
 def parser(module: str, description: str, epilog: str = "", **more: Any) -> ArgumentParser:
     """Return the parser of a command; its help names the command as the user called it.
@@ -22,5 +24,7 @@ def parser(module: str, description: str, epilog: str = "", **more: Any) -> Argu
     """
     called = sys.argv[0] if sys.argv[0].startswith("catdog ") else f"python -m catdog.{module}"
     formatter = RawDescriptionHelpFormatter
-    return ArgumentParser(called, description=description, epilog=epilog,
+    made = ArgumentParser(called, description=description, epilog=epilog,
                           formatter_class=formatter, **more)  # fmt: skip
+    made.add_argument("--version", action="version", version=version())
+    return made

@@ -10,8 +10,9 @@ import gc
 import os
 import re
 import sys
+import traceback
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -24,9 +25,10 @@ from optuna_workers.masking import remember
 from optuna_workers.workers import hydra_folder
 
 from catdog.cli import typed
+from catdog.cli.main import version
 from catdog.cli.overrides import CONFIG, named, plain
 from catdog.core import interrupts, paths
-from catdog.errors import CatdogError
+from catdog.errors import CatdogError, ConfigError
 
 if TYPE_CHECKING:
     from catdog.settings import Settings
@@ -60,11 +62,16 @@ def settings_of(cfg: DictConfig) -> Settings:
         cfg: The configuration that Hydra composed.
 
     Raises:
-        ConfigError: a key is unknown, or a value cannot work.
+        ConfigError: a key is unknown, would be ignored, or has a value that cannot work.
     """
+    from hydra.core.hydra_config import HydraConfig
+
+    from catdog.cli import choices
     from catdog.settings import parse
 
-    return parse.parse(plain(cfg))
+    job = cfg.hydra if "hydra" in cfg else HydraConfig.get() if HydraConfig.initialized() else None
+    words = list(job.overrides.task) if job else []
+    return parse.parse(plain(cfg), choices.named_keys(words))
 
 
 def with_option_names(error: Exception) -> str:
@@ -153,15 +160,24 @@ def with_one_message(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], 
     return run
 
 
-def start(task: Callable[[DictConfig], Any]) -> None:
+def start(task: Callable[[DictConfig], Any], own: Sequence[str] = ()) -> None:
     """Run a task by Hydra. An error that the user can fix is one message, any other a traceback.
 
     Args:
         task: Takes the composed configuration; decorated by ``with_one_message`` unless it runs
             trials.
+        own: Options that the command has beside Hydra's, for the message about an unknown one.
     """
     from catdog.cli import inspection
 
+    if "--version" in sys.argv[1:]:  # Hydra would print its own
+        print(version())
+        return
+    if any(word.startswith("--") for word in sys.argv[1:]):
+        from catdog.cli import mistakes
+
+        if message := mistakes.unknown_flag(sys.argv[1:], own):
+            exit_with(message, 2)
     interrupts.handle()
     paths.remember(Path.cwd())
     sys.argv[1:] = inspection.without_multirun(sys.argv[1:])
@@ -207,12 +223,26 @@ def explain(error: Exception) -> str | None:
     if not isinstance(error, (HydraException, OmegaConfBaseException)):
         from catdog.cli import inspection
 
-        # Hydra writes its folder before the task
-        return inspection.refusal(error) or disk_trouble(error)
-    unknown = re.match(r"Could not (?:override|append|delete from) .*?'([\w.@/]+)", str(error))
-    if unknown:
-        from catdog.settings import parse
+        # Hydra makes its folder before the task
+        return inspection.refusal(error) or disk_trouble(error) or _no_folder(error)
+    from catdog.cli import mistakes
 
-        key = unknown.group(1).split("=")[0]
-        return str(parse.unknown_key(key))
-    return " ".join(str(error).split())
+    typed, said = named(sys.argv[1:]), str(error)
+    unknown = re.match(r"Could not (?:override|append|delete from) .*?'([\w.@/]+)", said)
+    if unknown:
+        return str(mistakes.unknown_key(unknown.group(1).split("=")[0], typed))
+    return str(mistakes.wrong_option(said) or " ".join(said.split()))
+
+
+def _no_folder(error: Exception) -> str | None:
+    """Return the message for a folder that Hydra cannot make; None for any other error."""
+    frames = [
+        Path(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    hydras = Path(hydra.__file__).parent
+    known = [frame for frame in frames if {hydras, paths.PACKAGE} & set(frame.parents)]
+    if not isinstance(error, OSError) or not known or not known[-1].is_relative_to(hydras):
+        return None
+    key = "hydra.sweep.dir" if {"-m", "--multirun"} & set(sys.argv) else "hydra.run.dir"
+    place = named(sys.argv[1:]).get(key, error.filename)
+    return str(ConfigError(key, place, f"cannot be made ({error.strerror})", f"{key}=<folder>"))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
+
+from catdog import __version__
 
 COMMANDS = {
     "train": "one run, or several with -m; catdog train --help",
@@ -21,15 +24,28 @@ COMMANDS = {
 """Name and description of each command."""
 
 
+VERSION = ("--version", "-V")
+"""Options that ask which version this is."""
+
+
+def version() -> str:
+    """Return the line that says which version this is."""
+    return f"catdog {__version__}"
+
+
 def main() -> None:
     """Run the command that the first argument names, or list the commands."""
     words = sys.argv[1:]
     if not words or words[0] in ("-h", "--help"):
         lines = [f"  {name:<10}{what}" for name, what in COMMANDS.items()]
-        print("\n".join(["catdog COMMAND ...", "", *lines]))
+        print("\n".join(["catdog COMMAND ...    or python -m catdog.COMMAND ...", "", *lines]))
+        return
+    if words[0] in VERSION:
+        print(version())
         return
     if words[0] not in COMMANDS:
-        names = ", ".join(COMMANDS)
-        sys.exit(f"catdog: there is no command {words[0]!r}; there are: {names}")
+        names, near = ", ".join(COMMANDS), difflib.get_close_matches(words[0], COMMANDS, 1)
+        fix = f"; try `catdog {near[0]}`" if near else ""
+        sys.exit(f"catdog: there is no command {words[0]!r}; there are: {names}{fix}")
     sys.argv = [f"catdog {words[0]}", *words[1:]]
     importlib.import_module(f"catdog.{words[0]}").main()

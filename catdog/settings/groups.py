@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import typing
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 
+from catdog.settings import uses
 from catdog.settings.data import Augment, Data
 from catdog.settings.model import Backbone, Head
 from catdog.settings.run import Evaluation, Features, Objective, Tracking
@@ -57,6 +58,15 @@ class Settings:
         if self.finetune.epochs:  # the schedule starts again with each stage
             own = self.finetune
             self._check_schedule("finetune.epochs", own.epochs, "finetune", own.lr)
+        self._check_uses()
+
+    def _check_uses(self) -> None:
+        """Reject what was changed and has no effect beside what is chosen."""
+        values, defaults = asdict(self), group_types()
+        for key, found in uses.ignored(values).items():
+            group, leaf = key.split(".")
+            if not uses.is_off(found) and found != getattr(defaults[group](), leaf):
+                raise uses.refusal(key, found, uses.USES[key].chosen(values))
 
     def _check_finetune(self) -> None:
         """Reject a second stage with nothing to train, and a cut that no stage uses."""

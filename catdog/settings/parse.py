@@ -6,13 +6,13 @@ Hydra itself is not imported here, so that settings can be parsed in a notebook,
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
 from catdog.errors import ConfigError
+from catdog.settings import uses
 from catdog.settings.groups import Settings, group_types
-from catdog.settings.training import OPTIMIZER_KEYS
 from catdog.settings.validation import Group
 
 G = TypeVar("G", bound=Group)
@@ -20,18 +20,21 @@ G = TypeVar("G", bound=Group)
 UNGROUPED = ("threads", "seed")
 
 
-def parse(values: Mapping[str, Any]) -> Settings:
+def parse(values: Mapping[str, Any], named: Collection[str] = ()) -> Settings:
     """Build the settings from nested plain dictionaries.
 
     Args:
         values: Group name to a mapping of its keys; ``seed`` and ``threads`` are plain numbers.
             What is missing has its default.
+        named: Keys and groups that the command line names: of keys that the chosen options do not
+            use those are refused, and what a recipe set for another option is left out.
 
     Returns:
         The settings, all values converted to the type of their field.
 
     Raises:
-        ConfigError: a key is unknown, or a value has the wrong type or lies outside its range.
+        ConfigError: a key is unknown, would be ignored, or has a value of the wrong type or
+            outside its range.
 
     Example:
         >>> parse({"optimizer": {"lr": 0.01}, "seed": 7}).optimizer.lr
@@ -44,6 +47,7 @@ def parse(values: Mapping[str, Any]) -> Settings:
     for name in values:
         if name not in groups and name not in UNGROUPED:
             raise unknown_key(name)
+    values = uses.checked(values, named)
     built: dict[str, Any] = {name: values[name] for name in UNGROUPED if name in values}
     for name, group in groups.items():
         if name in values:
@@ -70,22 +74,26 @@ def known_keys() -> list[str]:
     return keys
 
 
-def unknown_key(key: str) -> ConfigError:
+def unknown_key(key: str, found: str = "...", option: str = "") -> ConfigError:
     """Return the error for a key that does not exist, with the nearest key that does.
 
     A key that only other optimizers have counts as unknown, too.
 
+    Args:
+        key: The key.
+        found: Its value, if it is known.
+        option: The option of the group that was chosen, if it is known.
+
     Example:
         >>> print(unknown_key("trainer.epoch"))
         trainer.epoch=...: there is no such key; try `trainer.epochs=...`
+        >>> print(unknown_key("optimizer.momentum", "0.9", "adam"))  # doctest: +ELLIPSIS
+        optimizer.momentum=0.9: optimizer=adam would ignore it, only sgd, rmsprop have this ...
     """
     if key in known_keys() and key.startswith("optimizer."):
-        owners = [name for name, own in OPTIMIZER_KEYS.items() if key.split(".")[1] in own]
-        return ConfigError(
-            key, "...", f"only {', '.join(owners)} have this key", f"optimizer={owners[0]}"
-        )
+        return uses.refusal(key, found, option)
     near = nearest_key(key)
-    return ConfigError(key, "...", "there is no such key", f"{near}=..." if near else "--help")
+    return ConfigError(key, found, "there is no such key", f"{near}={found}" if near else "--help")
 
 
 def nearest_key(key: str) -> str | None:

@@ -11,7 +11,8 @@ from omegaconf import DictConfig
 from optuna_workers import search_plan
 from optuna_workers.search_plan import SearchPlan
 
-from catdog.cli import hydra_app, typed
+from catdog.cli import choices, hydra_app, typed
+from catdog.cli.overrides import plain
 from catdog.core import paths
 from catdog.errors import CatdogError
 from catdog.study import catalog, pilot
@@ -57,6 +58,7 @@ def _composed(name: str, overrides: Sequence[str]) -> tuple[DictConfig, SearchPl
             config = loader.load_configuration(name, words, RunMode.MULTIRUN, from_shell=False)
             context = HydraContext(config_loader=loader, callbacks=Callbacks())
             planned = search_plan.describe(context, config)
+            choices.check_search(plain(planned.config), planned.parameters, planned.overrides)
             hydra_app.settings_of(planned.config)
     except Exception as error:
         message = hydra_app.explain(error)

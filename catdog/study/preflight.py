@@ -6,8 +6,10 @@ import gc
 
 from optuna_workers import StudyInfo, SweepCallback
 
-from catdog.cli import hydra_app, overrides
+from catdog.cli import choices, hydra_app, overrides
+from catdog.core import paths
 from catdog.errors import CatdogError, listed
+from catdog.mlflow_store import answers
 
 
 class Preflight(SweepCallback):
@@ -34,7 +36,10 @@ class Preflight(SweepCallback):
             return
         gc.enable()  # Hydra composed without it; the process of a sweep runs for hours
         _require_named(study)
-        inputs.photos_and_weights(hydra_app.settings_of(study.config), console.Console())
+        choices.check_search(overrides.plain(study.config), study.parameters, study.overrides)
+        settings = hydra_app.settings_of(study.config)
+        answers.check(paths.store(settings.tracking.uri, paths.root()))
+        inputs.photos_and_weights(settings, console.Console())
         self._passed = True
 
 

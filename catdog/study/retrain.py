@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from catdog.cli import console, stored
+from catdog.cli import choices, console, stored
 from catdog.core import commands
 from catdog.core.provenance import Provenance
 from catdog.errors import CatdogError, ConfigError
@@ -95,7 +95,7 @@ def best_of(
         DataError: a trial's overrides hold what a store may not say.
         CatdogError: a training failed.
     """
-    parent = parent_run_of(name, tracker)
+    parent = parent_run_of(name, tracker, "--study")
     ranked = _ranked(parent.run_id, tracker)[:count]
     if not ranked:
         raise ConfigError("--study", name, "it has no finished trial")
@@ -136,7 +136,8 @@ def _words(run: Any, tracker: Tracker, seed: int) -> list[str]:
     """Return the overrides of a trial on another seed, in the same store."""
     now = {"seed": seed, "tracking.experiment": tracker.experiment}
     kept = stored.of_run(tracker.open(run.info.run_id), {*now, stored.STORE})
-    return [*kept, *(commands.override(key, value) for key, value in now.items())]
+    words = [commands.override(key, value) for key, value in now.items()]
+    return [*choices.still_used(kept), *words]
 
 
 def _train(run: Any, words: Sequence[list[str]], metric: str, tracker: Tracker) -> Retrained:

@@ -108,13 +108,14 @@ def _solutions(content: Any) -> list[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-def parent_run_of(study_name: str, tracker: Tracker) -> StoredRun:
+def parent_run_of(study_name: str, tracker: Tracker, option: str = "+best") -> StoredRun:
     """Return a study's run.
 
     Args:
         study_name: Name of the study, or a unique prefix of it; of several studies with the same
             name the latest is taken.
         tracker: The MLflow store and experiment.
+        option: Where the name was given, for messages.
 
     Raises:
         ConfigError: there is no such study, or several names start so.
@@ -126,15 +127,20 @@ def parent_run_of(study_name: str, tracker: Tracker) -> StoredRun:
     where = f"experiment {tracker.experiment} of {tracker.shown_uri}"
     if fitting:
         found = f"a prefix of {len(fitting)} studies in {where}: {listed(fitting)}"
-        raise ConfigError(
-            "+best", study_name, found, commands.command(commands.override("+best", fitting[0]))
-        )
+        raise ConfigError(option, study_name, found, _chosen(option, fitting[0]))
     if not known:
         raise ConfigError(
-            "+best", study_name, f"no study was logged to {where}",
+            option, study_name, f"no study was logged to {where}",
             "python -m catdog.train -m optimizer.lr=1e-4,1e-3,1e-2",
         )  # fmt: skip
     near = difflib.get_close_matches(study_name, known, n=SHOWN, cutoff=0.5)
     some = f"the nearest: {listed(near)}" if near else f"the latest: {listed(known)}"
-    fix = commands.command(commands.override("+best", (near or known)[0]))
-    raise ConfigError("+best", study_name, f"no such study in {where}; {some}", fix)
+    fix = _chosen(option, (near or known)[0])
+    raise ConfigError(option, study_name, f"no such study in {where}; {some}", fix)
+
+
+def _chosen(option: str, study: str) -> str:
+    """Return what chooses a study: an override, or a command's option."""
+    if option.startswith("--"):
+        return commands.command(option, study)
+    return commands.command(commands.override(option, study))

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catdog.core import commands, paths
-from catdog.errors import CatdogError, ConfigError
+from catdog.errors import CatdogError
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -35,34 +33,6 @@ def mlflow_store(uri: str | None) -> tuple[str, str]:
     if variable := os.environ.get("MLFLOW_TRACKING_URI"):
         return variable, "MLFLOW_TRACKING_URI"
     return paths.store(None, paths.root()), "--uri"
-
-
-def check_server(url: str, key: str, seconds: float = 10) -> None:
-    """Check that an MLflow server answers; that it asks for a login is an answer.
-
-    Args:
-        url: Its address.
-        key: The option or variable that names it, for messages.
-        seconds: Time-out.
-
-    Raises:
-        ConfigError: it does not answer.
-    """
-    parts = urllib.parse.urlsplit(url.rstrip("/"))
-    address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    try:
-        with urllib.request.urlopen(f"{address}/health", timeout=seconds):
-            return
-    except urllib.error.HTTPError as error:
-        reason: object = error
-        if error.code < 500:
-            return
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-    raise ConfigError(
-        key, paths.without_password(url), f"this MLflow server cannot be reached: {reason}",
-        "--uri <one that answers>",
-    )  # fmt: skip
 
 
 def runs(uri: str) -> str:

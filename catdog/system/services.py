@@ -14,6 +14,7 @@ from pathlib import Path
 
 from catdog.core import paths
 from catdog.errors import CatdogError
+from catdog.mlflow_store import answers
 from catdog.system import databases
 from catdog.system.finding import OK, RED, WARNING, Finding
 
@@ -83,7 +84,7 @@ def runs(options: Namespace) -> Iterator[Finding]:
     uri, key = databases.mlflow_store(options.uri)
     shown = paths.without_password(uri)
     if uri.startswith(("http://", "https://")):
-        databases.check_server(uri, key, NETWORK_SECONDS)
+        answers.check(uri, key, "--uri <one that answers>")
         yield Finding(OK, "MLflow", f"{shown} answers")
     elif "://" not in uri or uri.startswith("file:"):
         text = f"{key}={shown} is a folder; catdog's runs want a database or a server"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import sqlite3
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from catdog.errors import ConfigError
+from catdog.errors import ConfigError, listed
 
 STRIDE = 10**9
 """Distance between the ids of one file and the next in the copy."""
@@ -73,17 +74,20 @@ def database(folder: Path, name: str) -> str:
 
     Args:
         folder: Folder with the studies as ``<name>/study.db``.
-        name: Name of the study.
+        name: Name of the study, or a unique prefix of it.
 
     Raises:
-        ConfigError: there is no such study.
+        ConfigError: there is no such study, or several names start so.
     """
-    file = folder / name / "study.db"
-    if file.is_file():
-        return f"sqlite:///{file.absolute()}"
     names = sorted(path.parent.name for path in folder.glob("*/study.db"))
-    listed = f"there are: {', '.join(names)}" if names else "there is none"
-    raise ConfigError("--study", name, f"no such study in {folder}; {listed}")
+    fitting = [name] if name in names else [one for one in names if one.startswith(name)]
+    if len(fitting) == 1:
+        return f"sqlite:///{(folder / fitting[0] / 'study.db').absolute()}"
+    near = fitting or difflib.get_close_matches(name, names, 1, 0.5)
+    found = f"a prefix of {len(fitting)}" if fitting else "no such study"
+    some = f"there are: {listed(fitting or names)}" if names else "there is none"
+    fix = f"--study {near[0]}" if near else ""
+    raise ConfigError("--study", name, f"{found} in {folder}; {some}", fix)
 
 
 def _parts(file: Path) -> list[Path]:

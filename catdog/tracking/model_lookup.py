@@ -1,12 +1,11 @@
 """Finds the saved model that ``--model`` names, and what its run has logged of it.
 
-A name is ``best``, a run's id, a study, a unique prefix of one of these two, ``models:/...`` of
-MLflow's registry, or a ``.keras`` file.
+A name is ``best``, a run's id or name, a study, a unique prefix of an id or a study, a registered
+model, ``models:/...`` of MLflow's registry, or a ``.keras`` file.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
 import math
@@ -17,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catdog.core import commands, paths
-from catdog.errors import SHOWN, ConfigError, DataError, listed
+from catdog.errors import ConfigError, DataError, listed
 from catdog.settings import Tracking
 from catdog.tracking import names, store
 from catdog.tracking.names import CHECKPOINT
-from catdog.tracking.run_lookup import ids_with_prefix, matching, objective_of, studies
+from catdog.tracking.run_lookup import KINDS, meant, nearest, objective_of
 from catdog.tracking.store import MlflowException, Tracker
 
 log = logging.getLogger(__name__)
@@ -58,16 +57,19 @@ def resolve(
     folder: Path,
     uri: str | None = None,
     experiment: str = Tracking().experiment,
+    option: str = "--model",
 ) -> FoundModel:
     """Find the model that a name means.
 
     Args:
-        name: ``best``, a run's id or a unique prefix of it (at least 4 characters), a study's name
-            or a unique prefix of it, ``models:/name@alias``, ``models:/name/version``,
-            ``models:/m-id``, or a ``.keras`` file.
+        name: ``best``, a run's name, its id or a unique prefix of it (at least 4 characters), a
+            study's name or a unique prefix of it, a registered model's ``name`` or ``name@alias``,
+            ``models:/name@alias``, ``models:/name/version``, ``models:/m-id``, or a ``.keras``
+            file.
         folder: Folder to download the file to if the MLflow store is on another machine.
         uri: MLflow's tracking URI; None means the one that a training without it would use.
         experiment: Experiment in which ``best``, prefixes and studies are looked for.
+        option: Where the name was given, for messages.
 
     Returns:
         The model; of a study, that of its best trial.
@@ -80,11 +82,11 @@ def resolve(
         return _file(paths.expanded(name))
     tracker = store.open_store(uri, experiment)
     try:
-        return _Search(name, tracker, folder).result()
+        return _Search(name, tracker, folder, option).result()
     except MlflowException as error:
         reason = str(error).splitlines()[0][:300]
         found = f"{tracker.shown_uri} answers: {reason}"
-        raise ConfigError("--model", name, found, "--model best") from None
+        raise ConfigError(option, name, found, f"{option} best") from None
 
 
 def _file(path: Path) -> FoundModel:
@@ -105,15 +107,13 @@ def _file(path: Path) -> FoundModel:
 FINISHED = "attributes.status = 'FINISHED'"
 TRAIN = "python -m catdog.train"
 
-KINDS = ("run", "trial")
-"""Runs of these kinds train a model."""
-
 
 class _Search:
     """The search for a name in an MLflow store."""
 
-    def __init__(self, name: str, tracker: Tracker, folder: Path) -> None:
+    def __init__(self, name: str, tracker: Tracker, folder: Path, option: str) -> None:
         self._name, self._tracker, self._folder = name, tracker, folder
+        self._option = option
         self._client = tracker.client
         self._where = f"experiment {tracker.experiment} of {tracker.shown_uri}"
 
@@ -173,22 +173,20 @@ class _Search:
         return str(run_id)
 
     def _run_or_best_trial(self) -> str:
-        """Return the id of the run, or of the best trial of the study, that the name means."""
-        found = studies(self._tracker).items()
-        best_runs = {name: run.tags.get(names.BEST_RUN, "") for name, run in found}
-        if self._name in best_runs:
-            return self._best_trial(self._name, best_runs)
-        fitting = ids_with_prefix(self._name, self._tracker) + matching(self._name, best_runs)
-        if len(fitting) > 1:
-            shown = f"{len(fitting)} runs and studies of {self._where} start so: {listed(fitting)}"
-            raise self._refusal(shown, commands.command("--model", fitting[0]))
+        """Return the id of the run, or of the study's own run, that the name means."""
+        fitting = meant(self._name, self._tracker)
+        if len(fitting) == 1:
+            return next(iter(fitting.values()))
         if fitting:
-            (one,) = fitting
-            return self._best_trial(one, best_runs) if one in best_runs else one
-        near = difflib.get_close_matches(self._name, best_runs, n=SHOWN, cutoff=0.5)
-        hint = f"; the nearest study: {listed(near)}" if near else ""
+            first, *_ = known = list(fitting)
+            shown = f"{len(known)} runs and studies of {self._where} are called or start so: "
+            raise self._refusal(shown + listed(known), commands.command(self._option, first))
+        near = nearest(self._name, self._tracker)
+        hint = f"; the nearest: {listed(near)}" if near else ""
         raise self._refusal(
-            f"no run, study or .keras file of this name; looked in {self._where}{hint}"
+            f"no run, study, registered model or .keras file of this name; looked in "
+            f"{self._where}{hint}",
+            commands.command(self._option, near[0] if near else "best"),
         )
 
     def _best_trial(self, name: str, best_runs: Mapping[str, str]) -> str:
@@ -237,6 +235,8 @@ class _Search:
                 raise self._refusal(found) from None
             raise self._refusal(f"{run.lacks(CHECKPOINT)}; put it back") from None
 
-    def _refusal(self, found: str, fix: str = "--model best") -> ConfigError:
+    def _refusal(self, found: str, fix: str = "") -> ConfigError:
         """Return the error; without the fix if that is what the user has done."""
-        return ConfigError("--model", self._name, found, "" if fix.endswith(self._name) else fix)
+        fix = fix or f"{self._option} best"
+        same = fix == f"{self._option} {self._name}" or fix == self._name
+        return ConfigError(self._option, self._name, found, "" if same else fix)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Collection
 from typing import Any
 
+from catdog.errors import SHOWN
 from catdog.tracking import names
 from catdog.tracking.past_run import StoredRun
 from catdog.tracking.store import Tracker
 
 MIN_PREFIX = 4
 """Least number of characters of a prefix of a run's id."""
+
+KINDS = ("run", "trial")
+"""Runs of these kinds train a model."""
 
 AT_BEST = {"val/loss": "best/val_loss", "val/accuracy": "best/val_accuracy"}
 """Objectives whose value at the best epoch is logged as a metric of its own."""
@@ -54,6 +59,54 @@ def matching(name: str, known: Collection[str]) -> list[str]:
     if name in known:
         return [name]
     return [one for one in known if name and one.startswith(name)]
+
+
+def meant(name: str, tracker: Tracker) -> dict[str, str]:
+    """Return the ids of the runs that a name may mean, by how a person would name each.
+
+    What fits exactly goes before what starts so.
+
+    Args:
+        name: A study, the name of a run, a registered model (``catdog``, ``catdog@champion``), or
+            a prefix of a study or of a run's id.
+        tracker: The MLflow store and experiment.
+
+    Returns:
+        None, one, or several if it is ambiguous. A study's own run stands for its best trial.
+    """
+    sweeps = studies(tracker)
+    if name in sweeps:
+        return {name: sweeps[name].run_id}
+    unsearchable = not name or {"'", "\\"} & set(name)  # MLflow's filters have no escape
+    named = [] if unsearchable else tracker.search(f"attributes.run_name = '{name}'")
+    runs = [run.info.run_id for run in named if run.data.tags.get(names.KIND) in KINDS]
+    if runs:
+        return {run_id: run_id for run_id in runs}
+    if registered := _registered(name, tracker):
+        return {name: registered}
+    prefixed = {run_id: run_id for run_id in ids_with_prefix(name, tracker)}
+    return prefixed | {one: sweeps[one].run_id for one in matching(name, sweeps)}
+
+
+def _registered(name: str, tracker: Tracker) -> str:
+    """Return the run of a registered model: of an alias, else of the champion, else the latest."""
+    model, _, alias = name.partition("@")
+    known = [one.name for one in tracker.client.search_registered_models()]
+    if model not in known:
+        return ""
+    versions = tracker.client.search_model_versions(f"name = '{model}'")
+    by_alias = tracker.client.get_registered_model(model).aliases
+    latest = max((int(one.version) for one in versions), default=0)
+    number = int(by_alias.get(alias or "champion", 0 if alias else latest))
+    return next((one.run_id or "" for one in versions if int(one.version) == number), "")
+
+
+def nearest(name: str, tracker: Tracker) -> list[str]:
+    """Return the names that one was probably meant to be: of studies, runs, registered models."""
+    runs = [run.info.run_name or "" for run in tracker.search("")]
+    models = [one.name for one in tracker.client.search_registered_models()]
+    known = dict.fromkeys([*studies(tracker), *models, *runs])
+    return difflib.get_close_matches(name, known, n=SHOWN, cutoff=0.5)
 
 
 def objective_of(tracker: Tracker, run: Any, metric: str) -> float:

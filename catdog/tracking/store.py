@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from catdog.core import commands, interrupts, paths
 from catdog.errors import CatdogError, ConfigError
-from catdog.mlflow_store import creation, relocation
+from catdog.mlflow_store import answers, creation, relocation
 from catdog.mlflow_store.outage import STORE, fault_of, lock_of
 from catdog.mlflow_store.outage import patient as patient_client
 from catdog.tracking import names, owners
@@ -62,6 +62,8 @@ class Tracker:
             os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
         self.experiment = experiment
         local = self.uri.startswith("sqlite:")
+        if not patient:
+            answers.check(self.uri)
         STORE.name = f"the MLflow store {self.shown_uri}"
         # of two runs that start together only one may create the tables and the experiment
         with self._exclusive() if local else contextlib.nullcontext():

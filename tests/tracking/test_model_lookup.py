@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from catdog.errors import ConfigError, DataError
 from catdog.tracking import Tracker, model_lookup
@@ -127,6 +128,48 @@ def test_a_run_is_named_by_its_id(letters: int, tracker: Tracker, resolve: Resol
     assert resolve(run.run_id[:letters]).run_id == run.run_id
 
 
+def test_a_run_is_named_by_its_name(tracker: Tracker, resolve: Resolve) -> None:
+    run = log(tracker, loss=0.25)
+    log(tracker, loss=0.5)
+    assert resolve("run of 0.25").run_id == run.run_id
+
+
+def test_runs_of_one_name_are_listed_and_a_near_name_is_found(
+    tracker: Tracker, resolve: Resolve
+) -> None:
+    ids = [log(tracker, loss=0.25).run_id for _ in range(2)]
+    with pytest.raises(ConfigError, match="2 runs and studies of .*; try `--model ") as refused:
+        resolve("run of 0.25")
+    assert all(run_id in str(refused.value) for run_id in ids)
+    with pytest.raises(ConfigError, match="nearest: run of 0.25; try `--model 'run of 0.25'`"):
+        resolve("rnu of 0.25")
+
+
+def test_a_registered_model_is_named_by_its_name_and_alias(
+    tracker: Tracker, resolve: Resolve
+) -> None:
+    client = MlflowClient(tracker.uri, registry_uri=tracker.uri)
+    runs = [log(tracker) for _ in range(2)]
+    name = f"zoo{runs[0].run_id[:6]}"
+    client.create_registered_model(name)
+    for run in runs:
+        client.create_model_version(name, run.artifact_uri, run.run_id)
+    assert resolve(name).run_id == runs[1].run_id, "the latest"
+    client.set_registered_model_alias(name, "champion", "1")
+    assert resolve(name).run_id == runs[0].run_id
+    assert resolve(f"{name}@champion").run_id == runs[0].run_id
+    with pytest.raises(ConfigError, match="no run, study, registered model"):
+        resolve(f"{name}@nobody")
+
+
+def test_the_message_names_the_option_that_was_used(tracker: Tracker, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="^--study=haeds: no run, study"):
+        model_lookup.resolve(
+            "haeds", folder=tmp_path, uri=tracker.uri, experiment=tracker.experiment,
+            option="--study",
+        )  # fmt: skip
+
+
 def test_a_whole_id_may_lie_in_another_experiment(
     tracker: Tracker, resolve: Resolve, tmp_path: Path
 ) -> None:
@@ -155,11 +198,11 @@ def test_of_studies_with_one_name_the_latest_counts(tracker: Tracker, resolve: R
     [
         (
             "heads-99",
-            "no run, study or .keras file of this name; .*nearest study: heads-[12], heads",
+            "no run, study, registered model or .keras file of .*the nearest: heads-[12], heads",
         ),
         ("heads", "2 runs and studies .* start so: heads-2, heads-1|heads-1, heads-2; try"),
         ("zoo", "study zoo of .* has no single best trial"),
-        ("abc", "no run, study or .keras file"),
+        ("abc", "no run, study, registered model or .keras file"),
         ("", "--model=: no run, study"),
         ("f" * 32, "no run, study"),
         ("models:/", "expected models:/name@alias or models:/name/version; try `--model best`"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+import re
+import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +26,9 @@ LEAST = {
     "patience": 1,
 }
 """Least values of whole numbers."""
+
+ANSWERS_IN = 5
+"""Seconds in which a cluster answers."""
 
 WORDS = {
     "isolation": ("process", "none"),
@@ -55,6 +60,25 @@ def settings(sweeper: DictConfig) -> None:
     for key, known in WORDS.items():
         if sweeper[key] not in known:
             raise _wrong(key, sweeper[key], f"must be {' or '.join(known)}", known[0])
+
+
+def launcher(node: DictConfig) -> None:
+    """Refuse a Ray cluster that nobody is at: Ray itself tries for minutes.
+
+    Args:
+        node: ``hydra.launcher``.
+    """
+    address = str(OmegaConf.select(node, "ray.init.address") or "")
+    found = re.fullmatch(r"(?:ray://)?([^/:\s]+):(\d+)", address)
+    try:
+        if found:
+            socket.create_connection((found[1], int(found[2])), ANSWERS_IN).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SweepError(
+            "hydra.launcher.ray.init.address", address, f"no Ray cluster answers there: {reason}",
+            "the address that `ray start --head` has printed, or hydra/launcher=basic",
+        ) from None  # fmt: skip
 
 
 def directions(sweeper: DictConfig) -> list[str]:

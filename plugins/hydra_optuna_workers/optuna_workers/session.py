@@ -17,7 +17,7 @@ from hydra.errors import CompactHydraException, HydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from optuna_workers import request, results, stopping
+from optuna_workers import checks, request, results, stopping
 from optuna_workers.callbacks import Callbacks, StudyInfo
 from optuna_workers.callbacks.study_info import describe
 from optuna_workers.display.watch import Watch
@@ -78,6 +78,7 @@ def _sweep(
 ) -> list[Sequence[Any]]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     config = copy.deepcopy(config)
+    checks.launcher(config.hydra.launcher)
     asked = request.read(context, config.hydra.sweeper, arguments)
     where, over = studies.find(config, asked.space, asked.directions, asked.total)
     if over:
@@ -87,6 +88,7 @@ def _sweep(
     location.warn_of_time(config)
     location.fix(config, where)
     example = request.compose_examples(context, config, asked.space)
+    location.make_folder(where)
     storage, before = studies.create(where, asked.space, asked.directions)
     lease = config.hydra.sweeper.lease_seconds
     claims = studies.claims_of(storage, where.name, lease=lease)

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
+from optuna_workers import checks
+from optuna_workers.errors import SweepError
 
 from tests.test_failures import sweep
 
@@ -225,6 +228,27 @@ def test_changed_directions_are_refused(tmp_path: Path) -> None:
     )  # fmt: skip
     assert ran.status == 1
     assert "hydra.sweeper.direction=['maximize']: study mine has ['minimize']" in ran.said
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    said = refused(tmp_path / "file/sweep", LIST)
+    assert f"hydra.sweep.dir={tmp_path}/file/sweep: it cannot be made (Not a directory)" in said
+
+
+def test_a_ray_cluster_that_nobody_is_at_is_told_at_once() -> None:
+    node = OmegaConf.create({"ray": {"init": {"address": "127.0.0.1:9"}}})
+    with pytest.raises(SweepError, match=r"address=127\.0\.0\.1:9: no Ray cluster answers there"):
+        checks.launcher(node)
+    for other in ({}, {"ray": {"init": {}}}, {"ray": {"init": {"address": "auto"}}}):
+        checks.launcher(OmegaConf.create(other))
+
+
+def test_a_launcher_that_cannot_start_is_one_message(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="is the extra slurm")
+    said = refused(tmp_path / "sweep", LIST, "hydra/launcher=submitit_slurm")
+    assert "hydra/launcher=submitit_slurm: it cannot start any worker: " in said
+    assert "starting it again" not in said
 
 
 @pytest.mark.parametrize(("sampler", "package"), [("gp", "torch"), ("cmaes", "cmaes")])

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from optuna_workers.errors import SweepError
 from optuna_workers.space import Space
 from optuna_workers.space.grammar import quoted
+from optuna_workers.storage import disks
 from optuna_workers.workers.hydra_folder import fitting
 
 log = logging.getLogger(__name__)
@@ -116,3 +117,20 @@ def _absolute(url: str, cwd: Path) -> str:
             "a file such as sqlite:///study.db",
         )  # fmt: skip
     return f"{scheme}:///{cwd / file}{question}{options}"
+
+
+def make_folder(where: Location) -> None:
+    """Make the sweep's folder.
+
+    Raises:
+        SweepError: it cannot be made.
+    """
+    try:
+        where.directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if disks.trouble(error, {}):  # full, or read-only: said with the place
+            raise
+        raise SweepError(
+            "hydra.sweep.dir", where.directory, f"it cannot be made ({error.strerror})",
+            "hydra.sweep.dir=<folder>",
+        ) from None  # fmt: skip

@@ -56,7 +56,13 @@ def open_storage(url: str, *, patient: bool = False) -> RDBStorage:
             if not patient and backend == "sqlite" and not location.file_of(url).exists():
                 _checked.discard(url)  # deleted since an earlier sweep of this process
             return DATABASE.outlast(lambda: _opened(url, backend), judge)
-    except (sa.exc.SQLAlchemyError, ImportError, OSError) as error:
+    except ImportError as error:
+        package = "psycopg[binary]" if "psycopg" in url else "<the driver>"
+        raise SweepError(
+            "hydra.sweeper.storage", without_password(url), f"its driver is missing ({error})",
+            f"pip install '{package}', or another one: {DATABASES}",
+        ) from None  # fmt: skip
+    except (sa.exc.SQLAlchemyError, OSError) as error:
         told = str(getattr(error, "orig", None) or error).splitlines()[0]
         shown, reason = without_password(url), without_password(told, of=url)
         raise SweepError(

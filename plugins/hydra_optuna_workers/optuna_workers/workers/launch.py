@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +18,9 @@ from hydra.types import HydraContext
 
 from optuna_workers import stopping
 from optuna_workers.callbacks import Callbacks, StudyInfo
+from optuna_workers.errors import SweepError
 from optuna_workers.plan import Plan
+from optuna_workers.storage import process_identity
 from optuna_workers.storage.slots import Claims
 from optuna_workers.workers import jobs
 from optuna_workers.workers.current_trial import Postponed
@@ -28,6 +31,9 @@ from optuna_workers.workers.runners import Children, Inline, Runner
 from optuna_workers.workers.worker import Worker
 
 log = logging.getLogger(__name__)
+
+DIED = re.compile("Terminated|Died|Crashed|Killed|Broken|Lost")
+"""Names of errors that say that a worker had started, and is gone."""
 
 MAX_RELAUNCHES = 3
 """How often a launcher may break down without a trial having ended in between."""
@@ -156,11 +162,20 @@ class Launched:
                 relaunches = 0 if claims.ended() > ended else relaunches + 1
                 ended = claims.ended()
                 claims.release_all(plan.session)
+                if not _began(claims, plan) and not DIED.search(type(error).__name__):
+                    raise self._cannot_start(error) from None
                 if ended >= plan.n_trials:
                     return
                 if relaunches > MAX_RELAUNCHES:
                     raise
                 log.warning("the launcher broke down (%s); starting it again", _short(error))
+
+    def _cannot_start(self, error: Exception) -> SweepError:
+        chosen = self._work.config.hydra.runtime.choices["hydra/launcher"]
+        return SweepError(
+            "hydra/launcher", chosen, f"it cannot start any worker: {_short(error)}",
+            "its own settings (hydra.launcher.*), or hydra/launcher=basic",
+        )  # fmt: skip
 
     def _launch(self, plan: Plan) -> None:
         launcher = Plugins.instance().instantiate_launcher(
@@ -174,6 +189,12 @@ class Launched:
             self.mismatch, self.away = self.mismatch or mismatch, self.away or away
             for number, packed in returned:
                 self.returned.add(number, packed)
+
+
+def _began(claims: Claims, plan: Plan) -> bool:
+    """Return whether any worker of this command has ever had a slot."""
+    owners = (process_identity.worker_of(row.owner) for row in claims.rows())
+    return any(owner.startswith(f"{plan.session}/") for owner in owners)
 
 
 class _Thread(threading.Thread):
