@@ -16,11 +16,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from catdog.errors import SHOWN, ConfigError, DataError, listed
+from catdog.errors import DIVERGED, SHOWN, ConfigError, DataError, listed
 from catdog.settings import Tracking
 from catdog.tracking import names, store
 from catdog.tracking.names import CHECKPOINT
-from catdog.tracking.run_lookup import ids_with_prefix, matching, objective_of, studies
+from catdog.tracking.run_lookup import (
+    diverged,
+    ids_with_prefix,
+    matching,
+    objective_of,
+    studies,
+)
 from catdog.tracking.store import MlflowException, Tracker
 
 log = logging.getLogger(__name__)
@@ -207,6 +213,8 @@ class _Search:
                 self._best_trial(name, {name: known.tags.get(names.BEST_RUN, "")}), prefix
             )
         run = self._client.get_run(run_id)
+        if diverged(run):
+            raise self._refusal(f"run {run_id[:8]} has no model of use: {DIVERGED}")
         metric = run.data.params.get("objective.metric", "val/loss")
         value = objective_of(self._tracker, run, metric)
         shown = f", {metric} {value:.4f}" if value == value else ""

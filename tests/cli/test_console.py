@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -70,7 +72,7 @@ def test_the_closing_table_has_every_figure_and_a_command_to_paste(capsys, monke
         run_id="0123456789abcdef",
         fitted=Fitted(history, best_epoch=2, stopped_early=True),
         test=Scores(loss=0.125, accuracy=0.9375, auc=0.96875, ece=0.0625),
-        suggestions={"valley": 1.234e-3, "steep": float("nan")},
+        suggestions={"valley": 1.234e-3},
         seconds={"fit": 1.0, "features": 2.0, "total": 4.0},
         parameters=1234567,
     )
@@ -81,6 +83,13 @@ def test_the_closing_table_has_every_figure_and_a_command_to_paste(capsys, monke
     wanted = "01234567|2 of 3, stopped early|0.2500|0.1250|0.9375|0.9688|0.0625|1.2e-03|1,234,567"
     for text in [*wanted.split("|"), "4.0: features 2.0  fit 1.0", browse]:
         assert text in out, text
+
+    train.print_summary(replace(outcome, suggestions={}), browse)
+    assert "LR range test" not in capsys.readouterr().out, "it was off"
+    seconds = {**outcome.seconds, "lr_range": 1.0}
+    train.print_summary(replace(outcome, suggestions={}, seconds=seconds), browse)
+    out = capsys.readouterr().out
+    assert re.search("LR range test .*no suggestion", out) and "nan" not in out
 
 
 def test_catdog_alone_lists_its_commands(capsys, monkeypatch) -> None:
