@@ -55,9 +55,11 @@ def describe(
         state: The commit of the code, and its uncommitted changes.
     """
     digest, counts = manifest.digest, manifest.counts
+    later = {"optimizer.lr"} if settings.lr_range.apply else set()  # MLflow's params do not change
+    leaves = {k: v for k, v in description.leaves(settings) if k not in later}
     run.params(
         {
-            **{k: source.hidden.get(k, v) for k, v in description.leaves(settings)},
+            **{k: source.hidden.get(k, v) for k, v in leaves.items()},
             "backbone.weights_from": f"{weights.source} {weights.detail}".strip(),
             "backbone.weights_sha256": weights.sha256 or "none",
             "data.digest": digest,

@@ -64,7 +64,10 @@ class Stages:
                 self.stage.feeds["train"],
                 self.progress,
             )
+        asked = self.settings.lr_range.apply
         self.settings = rates.suggested(self.settings, curve.suggestions)
+        if asked:
+            self.run.params({"optimizer.lr": self.settings.optimizer.lr})
         if curve.nothing:
             rate = self.settings.optimizer.lr
             self.progress.note(

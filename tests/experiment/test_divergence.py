@@ -88,7 +88,8 @@ def test_a_run_that_diverges_fails_and_keeps_no_model(
 
 def test_a_second_stage_that_diverges_names_its_own_rate(lab: Lab, tracker: Tracker) -> None:
     run, said, _ = failed(
-        lab, tracker, optimizer__lr=1e-3, trainer__epochs=1, backbone__unfreeze_from="block_16", finetune__epochs=9, finetune__lr=100,
+        lab, tracker, optimizer__lr=1e-3, trainer__epochs=1, backbone__unfreeze_from="block_16",
+        finetune__epochs=9, finetune__lr=100,
     )  # fmt: skip
     assert said.startswith("finetune.lr=100.0: the training diverged in epoch ")
     assert "try `finetune.lr=10 optimizer.clipnorm=1`" in said
