@@ -59,8 +59,13 @@ def failed(lab: Lab, tracker: Tracker, **changed: object) -> tuple[Run, str, Lis
     [
         {},
         {"objective__metric": "val/accuracy", "objective__direction": "maximize"},
-        {"trainer__monitor": "val/accuracy", "evaluation__tta": "flip", "trainer__ema": 0.9},
-        {"trainer__precision": "mixed_float16", "head": "mlp"},
+        pytest.param(
+            {"trainer__monitor": "val/accuracy", "evaluation__tta": "flip", "trainer__ema": 0.9},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"trainer__precision": "mixed_float16", "head": "mlp"}, marks=pytest.mark.slow
+        ),
     ],
     ids=["loss", "accuracy", "monitor, views and average", "float16"],
 )
@@ -86,6 +91,7 @@ def test_a_run_that_diverges_fails_and_keeps_no_model(
         )
 
 
+@pytest.mark.slow
 def test_a_second_stage_that_diverges_names_its_own_rate(lab: Lab, tracker: Tracker) -> None:
     run, said, _ = failed(
         lab, tracker, optimizer__lr=1e-3, trainer__epochs=1, backbone__unfreeze_from="block_16",
