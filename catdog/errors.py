@@ -13,6 +13,11 @@ from optuna_workers.shown import shown as shown
 SHOWN = 5
 """Largest number of names in a message."""
 
+DIVERGED = (
+    "its training diverged; train again with a smaller optimizer.lr or with optimizer.clipnorm=1"
+)
+"""What to say of a model that is not finite."""
+
 
 class CatdogError(Exception):
     """Base of the errors that commands show as one message, without a traceback."""

@@ -180,6 +180,8 @@ def print_summary(outcome: Outcome, browse: str, counts: Mapping[str, int]) -> N
     if outcome.suggestions:
         found = "  ".join(f"{name} {rate:.1e}" for name, rate in outcome.suggestions.items())
         table.add_row("LR range test", found)
+    elif "lr_range" in seconds:
+        table.add_row("LR range test", "no suggestion")
     table.add_row("trained weights", f"{outcome.parameters:,}")
     spent = sorted((s for s in seconds.items() if s[0] != "total"), key=lambda s: -s[1])
     parts = "  ".join(f"{name} {value:.1f}" for name, value in spent)

@@ -29,6 +29,7 @@ def run_name(settings: Settings) -> str:
         else f"{settings.optimizer.lr:.2e}"
     )
     lr = lr.replace("e-0", "e-").replace("e+0", "e+")
+    lr = settings.lr_range.apply or lr  # when the run gets its name, the rate is not known yet
     name = f"{settings.backbone.name} {settings.head.name} {settings.optimizer.name} lr={lr}"
     if settings.finetune.epochs:
         name += f", then {settings.backbone.block} on lr={settings.finetune.lr:g}"

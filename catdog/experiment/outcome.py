@@ -24,7 +24,8 @@ class Outcome:
         run_id: The run's id in MLflow.
         fitted: History and best epoch of the training.
         test: Scores on the test photos.
-        suggestions: Learning rates that the LR range test suggests, by rule; empty if it was off.
+        suggestions: Learning rates that the LR range test suggests, by rule; empty if it was off
+            or has none.
         seconds: Duration of each stage, and ``total``.
         parameters: Number of trained weights.
     """

@@ -33,7 +33,7 @@ from catdog.plots.evaluation import confusion_png
 from catdog.plots.html import curves_html, lr_range_html
 from catdog.settings import Settings
 from catdog.tracking import logged_model
-from catdog.tracking.names import NOTE
+from catdog.tracking.names import DIVERGED, NOTE
 from catdog.tracking.run import Run
 from catdog.training.fit import Fitted
 from catdog.training.lr_range import Curve
@@ -61,9 +61,11 @@ def describe(
         state: The commit of the code, and its uncommitted changes.
     """
     digest, counts = manifest.digest, manifest.counts
+    later = {"optimizer.lr"} if settings.lr_range.apply else set()  # MLflow's params do not change
+    leaves = {k: v for k, v in description.leaves(settings) if k not in later}
     run.params(
         {
-            **{k: source.hidden.get(k, v) for k, v in description.leaves(settings)},
+            **{k: source.hidden.get(k, v) for k, v in leaves.items()},
             "backbone.weights_from": f"{weights.source} {weights.detail}".strip(),
             "backbone.weights_sha256": weights.sha256 or "none",
             "data.digest": digest,
@@ -110,9 +112,13 @@ def conclude(
         manifest: The photos.
         source: The command and the sweep that started the run.
         fitted: The training's history and best epoch.
-        scores: Scores on the test photos; None for a pruned training.
+        scores: Scores on the test photos; None for a training that was pruned or diverged.
     """
     ran = len(fitted.history["lr"])
+    if fitted.diverged:
+        run.tags({DIVERGED: str(ran)})
+        result = f"**diverged** in epoch {ran}: its loss is not finite, and no model is kept"
+        return run.tags({NOTE: description.note(settings, manifest, source, result)})
     best = f"loss {fitted.at_best('val/loss'):.4f}, accuracy {fitted.at_best('val/accuracy'):.4f}"
     best += of_few(manifest.counts["val"])
     result = f"best epoch {fitted.best_epoch} of {ran}; validation {best}; "
@@ -141,13 +147,14 @@ def lr_range(run: Run, curve: Curve, settings: Settings, *, html: bool = True) -
         point = {"lr_range/lr": lr, "lr_range/loss": loss, "lr_range/smooth_loss": smooth}
         run.metrics({k: v for k, v in point.items() if np.isfinite(v)}, step)
     suggestions = curve.suggestions
-    run.metrics({f"lr_range/{k}": v for k, v in suggestions.items() if np.isfinite(v)})
+    run.metrics({f"lr_range/{k}": v for k, v in suggestions.items()})
     shown: dict[str, Any] = {
         "lr": curve.lr,
         "loss": curve.loss,
         "smooth": curve.smooth,
         "suggestions": suggestions,
         "chosen": settings.optimizer.lr,
+        "nothing": curve.nothing,
         "title": f"LR range test: {description.run_name(settings)}",
     }
     with run.folder("lr_range") as place:
@@ -164,24 +171,25 @@ def epoch(run: Run, number: int, metrics: dict[str, float]) -> None:
 
 
 def training(run: Run, fitted: Fitted, *, html: bool = True) -> None:
-    """Log the best epoch and pictures of the training curves.
+    """Log the best epoch, unless the training diverged, and pictures of the training curves.
 
     Args:
         run: The MLflow run.
         fitted: The training's history and best epoch.
         html: Whether to write the interactive page too.
     """
-    run.metrics(
-        {
-            "best/epoch": fitted.best_epoch,
-            "best/val_loss": fitted.at_best("val/loss"),
-            "best/val_accuracy": fitted.at_best("val/accuracy"),
-        }
-    )
+    if not fitted.diverged:  # else there is no model that these figures would be of
+        run.metrics(
+            {
+                "best/epoch": fitted.best_epoch,
+                "best/val_loss": fitted.at_best("val/loss"),
+                "best/val_accuracy": fitted.at_best("val/accuracy"),
+            }
+        )
     stage = fitted.first_stage
     shown: dict[str, Any] = {
         "history": fitted.history,
-        "best_epoch": fitted.best_epoch,
+        "best_epoch": 0 if fitted.diverged else fitted.best_epoch,
         "first_stage": stage,
         "title": f"Training, the unfrozen backbone too from epoch {stage + 1} on"
         if stage

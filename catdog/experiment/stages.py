@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +10,7 @@ from catdog.core.memo import Memo
 from catdog.core.provenance import Provenance
 from catdog.data.manifest import Manifest
 from catdog.evaluation.metrics import Scores, score
-from catdog.experiment import build, run_report
+from catdog.experiment import build, rates, run_report
 from catdog.experiment.outcome import Clock, Pruned
 from catdog.models import end_to_end
 from catdog.models.pretrained import Weights
@@ -65,7 +64,16 @@ class Stages:
                 self.stage.feeds["train"],
                 self.progress,
             )
-        self.settings = _with_suggested_lr(self.settings, curve.suggestions)
+        asked = self.settings.lr_range.apply
+        self.settings = rates.suggested(self.settings, curve.suggestions)
+        if asked:
+            self.run.params({"optimizer.lr": self.settings.optimizer.lr})
+        if curve.nothing:
+            rate = self.settings.optimizer.lr
+            self.progress.note(
+                f"The LR range test has no suggestion: {curve.nothing}. "
+                f"The training takes optimizer.lr={rate:g}"
+            )
         with self.clock.stage("logging"):
             run_report.lr_range(self.run, curve, self.settings, html=self.html)
         return curve.suggestions
@@ -75,17 +83,21 @@ class Stages:
 
         Raises:
             Pruned: the watcher ended the training; it is logged.
+            ConfigError: the loss is not finite any more; the epochs are logged.
         """
         settings = self.settings
         with self.clock.stage("fit"):
             fitted = self._fit("Training", settings.optimizer.lr, settings.trainer.epochs)
-        if settings.finetune.epochs and not fitted.pruned:
+        if settings.finetune.epochs and not fitted.ended:
             fitted = self._finetune(fitted)
         with self.clock.stage("logging"):
             run_report.training(self.run, fitted, html=self.html)
-        if fitted.pruned:
+        if fitted.ended:
             self.conclude(fitted, None)
             run_report.totals(self.run, self.clock.seconds, self.clock.total())
+        if fitted.diverged:
+            raise rates.diverged(settings, fitted)
+        if fitted.pruned:
             raise Pruned(f"after epoch {len(fitted.history['lr'])}")
         return fitted
 
@@ -100,7 +112,7 @@ class Stages:
         choice, ran = settings.finetune, len(fitted.history["lr"])
         with self.clock.stage("fit"):
             fitted = self._fit("Fine-tuning", choice.lr, choice.epochs, after=fitted)
-        if fitted.best_epoch <= ran and not fitted.pruned:
+        if fitted.best_epoch <= ran and not fitted.ended:
             # the first stage's model is the best one: it is scored and saved without a cut
             with self.clock.stage("features"):
                 feeds = build.feeds(settings, manifest, first.extractor, self.progress)
@@ -111,7 +123,10 @@ class Stages:
         self, title: str, lr: float, epochs: int, *, after: fit.Fitted | None = None
     ) -> fit.Fitted:
         trainer, schedule, feeds = self.settings.trainer, self.settings.schedule, self.stage.feeds
-        rate = build.learning_rate(self.settings, feeds["train"].photos, lr=lr, epochs=epochs)
+        photos = feeds["train"].photos
+        rate = build.learning_rate(self.settings, photos, lr=lr, epochs=epochs)
+        if told := rates.long_average(trainer.ema, epochs * -(-photos // trainer.batch_size)):
+            self.progress.note(told)
         plateau = fit.Plateau(schedule.factor, schedule.patience, schedule.final_lr)
         with self.progress.track(title, epochs) as advance:
 
@@ -121,7 +136,7 @@ class Stages:
                 advance(1, text)
                 return self.watcher.on_epoch(epoch, metrics)
 
-            return fit.fit(
+            fitted = fit.fit(
                 build.steps(self.settings, self.manifest, self.stage.trained, rate),
                 feeds["train"],
                 feeds["val"],
@@ -133,6 +148,10 @@ class Stages:
                 on_epoch=on_epoch,
                 after=after,
             )
+        if fitted.diverged:  # the watcher does not hear of it: no pruner may answer first
+            last = {name: values[-1] for name, values in fitted.history.items()}
+            run_report.epoch(self.run, len(fitted.history["lr"]), last)
+        return fitted
 
     def conclude(self, fitted: fit.Fitted, scores: Scores | None) -> None:
         """Write the result into the description of the run."""
@@ -170,11 +189,3 @@ class Stages:
             ) as whole,
         ):
             run_report.checkpoint(self.run, whole, self.manifest.classes, log_model=log_it)
-
-
-def _with_suggested_lr(settings: Settings, suggestions: dict[str, float]) -> Settings:
-    """Return settings with the suggestion that ``lr_range.apply`` names as learning rate."""
-    rate = suggestions.get(settings.lr_range.apply or "", math.nan)
-    if math.isnan(rate):
-        return settings
-    return replace(settings, optimizer=replace(settings.optimizer, lr=rate))

@@ -22,7 +22,7 @@ import numpy as np
 
 from catdog.data import folders, scan
 from catdog.data.manifest import Photo
-from catdog.errors import ConfigError, DataError
+from catdog.errors import DIVERGED, CatdogError, ConfigError, DataError
 from catdog.features.extractor import Extractor
 from catdog.progress import Advance
 
@@ -123,7 +123,8 @@ def load(path: Path, classes: Sequence[str] = ()) -> Classifier:
 
     Raises:
         ConfigError: the number of class names is not that of the model's outputs.
-        DataError: the file is not a Keras model, contains code, or was not saved by catdog.
+        DataError: the file is not a Keras model, contains code, or was not saved by catdog; or its
+            weights are not finite.
     """
     model = _load_safely(path)
     names = {layer.name for layer in model.layers}
@@ -132,6 +133,8 @@ def load(path: Path, classes: Sequence[str] = ()) -> Classifier:
             path, "this Keras model was not saved by catdog: it does not scale and resize photos",
             "Expected checkpoints/best.keras of a run",
         )  # fmt: skip
+    if not all(np.isfinite(weight).all() for weight in model.get_weights()):
+        raise DataError(path, f"weights of this model are not finite numbers: {DIVERGED}")
     outputs = model.output_shape[-1]
     known = tuple(classes or map(str, range(outputs)))
     if len(known) != outputs:
@@ -158,7 +161,10 @@ def _load_safely(path: Path) -> keras.Model:
 def _batches(extractor: Extractor, some: list[Photo], views: int) -> Iterator[np.ndarray]:
     several = [extractor.batches(some, policy="flip", views=view) for view in range(views)]
     for parts in zip(*several, strict=True):
-        yield np.mean([part.numpy() for part in parts], axis=0)
+        values = np.mean([part.numpy() for part in parts], axis=0)
+        if not np.isfinite(values).all():
+            raise CatdogError(f"the model's probabilities are not finite numbers: {DIVERGED}")
+        yield values
 
 
 def _checked(

@@ -37,6 +37,7 @@ def lr_range_html(
     suggestions: Mapping[str, float | None],
     chosen: float | None,
     title: str,
+    nothing: str = "",
 ) -> None:
     """Write the learning rate range test as a page: hovering shows learning rate and loss.
 
@@ -48,8 +49,9 @@ def lr_range_html(
         suggestions: Learning rate by name; None, NaN and values outside the test are not drawn.
         chosen: The learning rate in use, or None.
         title: Heading of the page.
+        nothing: Why nothing is suggested; empty if something is.
     """
-    page = pages.new_page(title, layout.LR_NOTE, height=560)
+    page = pages.new_page(title, layout.lr_note(nothing), height=560)
     hover = {"unifiedhovertitle": {"text": "learning rate <b>%{x:.2e}</b>"}, "hoverformat": ".2e"}
     page["xaxis"] = pages.axis("learning rate (log scale)", **pages.DECADES, **hover)
     page["yaxis"] = pages.axis(layout.LOSS)
@@ -63,12 +65,12 @@ def lr_range_html(
         pages.line(raw_x, raw_y, "each batch", COLORS["faint"], width=1.4, form=".4f"),
         pages.line(x, y, "smoothed", COLORS["main"], width=3, form=".4f"),
     ]
-    for place, (name, value, height) in enumerate(layout.place_on_curve(suggestions, x, y)):
-        near_left = math.log(value / x[0]) < 0.2 * math.log(x[-1] / x[0])
-        color, label = COLORS.get(name, COLORS["ink"]), f"{html.escape(name)} {format_lr(value)}"
-        traces.append(pages.dot(value, height, color))
+    for place, mark in enumerate(layout.place_on_curve(suggestions, x, y)):
+        near_left = math.log(mark.at / x[0]) < 0.2 * math.log(x[-1] / x[0])
+        color, label = COLORS.get(mark.name, COLORS["ink"]), f"<b>{html.escape(mark.text)}</b>"
+        traces.append(pages.dot(mark.at, mark.loss, color))
         page["annotations"].append(
-            pages.dot_label(f"<b>{label}</b>", value, height, color, place, near_left=near_left)
+            pages.dot_label(label, mark.at, mark.loss, color, place, near_left=near_left)
         )
     if layout.is_drawable(chosen):
         pages.add_vertical_line(page, chosen)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from catdog.plots.canvas import add_text
+from catdog.plots.layout import Mark
 from catdog.plots.scatter import Point
 from catdog.plots.style import COLORS, format_lr
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def label_suggestions(ax: Axes, marks: Sequence[tuple[str, float, float]]) -> None:
+def label_suggestions(ax: Axes, marks: Sequence[Mark]) -> None:
     """Mark suggested learning rates on the curve of the range test.
 
     Labels stand where a falling curve leaves room: below and left of their dot, or above and right
@@ -22,33 +23,31 @@ def label_suggestions(ax: Axes, marks: Sequence[tuple[str, float, float]]) -> No
 
     Args:
         ax: Axes with log10 of the learning rate on x; their limits must be final.
-        marks: Name, learning rate and loss of each suggestion, by increasing learning rate.
+        marks: The suggestions, by increasing learning rate of their points.
     """
     pixels = [
-        ax.transData.transform((math.log10(lr), loss)) - ax.bbox.min for _, lr, loss in marks
+        ax.transData.transform((math.log10(one.at), one.loss)) - ax.bbox.min for one in marks
     ]
     near_left = sum(x < 0.2 * ax.bbox.width for x, _ in pixels)
     row = -math.inf
     for mark, (x, y) in reversed(list(zip(marks[:near_left], pixels[:near_left], strict=True))):
         row = max(y + 18, row + 21)
-        _label_dot(ax, *mark, label=(x + 16, min(row, ax.bbox.height - 11)), ha="left")
+        _label_dot(ax, mark, label=(x + 16, min(row, ax.bbox.height - 11)), ha="left")
     row = math.inf
     for mark, (x, y) in zip(marks[near_left:], pixels[near_left:], strict=True):
         row = max(min(y - 18, row - 21), 11)
-        _label_dot(ax, *mark, label=(x - 16, row), ha="right")
+        _label_dot(ax, mark, label=(x - 16, row), ha="right")
 
 
-def _label_dot(
-    ax: Axes, name: str, lr: float, loss: float, *, label: tuple[float, float], ha: str
-) -> None:
+def _label_dot(ax: Axes, mark: Mark, *, label: tuple[float, float], ha: str) -> None:
     """Draw a dot and its label, whose place is in pixels from the lower left corner."""
-    x, color = math.log10(lr), COLORS.get(name, COLORS["ink"])
-    ax.plot(x, loss, "o", ms=8, color=color, mec="white", mew=1.5, zorder=4)
+    x, color = math.log10(mark.at), COLORS.get(mark.name, COLORS["ink"])
+    ax.plot(x, mark.loss, "o", ms=8, color=color, mec="white", mew=1.5, zorder=4)
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
     line = {"arrowstyle": "-", "color": color, "lw": 1, "shrinkA": 0, "shrinkB": 3}
     style: dict[str, Any] = {"fontsize": 10, "weight": "bold", "color": color, "parse_math": False}
     style |= {"xytext": label, "textcoords": "axes pixels", "ha": ha, "va": "center", "zorder": 3}
-    ax.annotate(f"{name} {format_lr(lr)}", (x, loss), bbox=box, arrowprops=line, **style)
+    ax.annotate(mark.text, (x, mark.loss), bbox=box, arrowprops=line, **style)
 
 
 def label_chosen(ax: Axes, lr: float) -> None:

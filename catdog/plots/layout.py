@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import NamedTuple, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from catdog.plots.style import format_lr, spans_decade, starts_at_zero
 
 LOSS = "loss (cross-entropy)"
-LR_NOTE = "bold: smoothed, faint: each batch"
+TAKEN_AT = {"minimum": 10.0}
+"""Learning rate of the point that a suggestion is taken from, as a multiple of the suggestion."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,15 @@ def panels(history: Mapping[str, Sequence[float]], best_epoch: int) -> tuple[Pan
     )
 
 
+def lr_note(nothing: str) -> str:
+    """Return the line below the heading of the LR range test.
+
+    Args:
+        nothing: Why nothing is suggested; empty if something is.
+    """
+    return "bold: smoothed, faint: each batch" + (f"; no suggestion: {nothing}" if nothing else "")
+
+
 def finite_points(
     lr: ArrayLike, values: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -126,32 +136,51 @@ def loss_window(loss: ArrayLike, smooth: ArrayLike) -> tuple[float, float]:
     return lowest - max(0.22 * fall, min(noise, lowest)), start + max(0.35 * fall, noise)
 
 
-def place_on_curve(
-    suggestions: Mapping[str, float | None], x: NDArray, y: NDArray
-) -> list[tuple[str, float, float]]:
-    """Find the loss at each suggested learning rate, interpolated on the smoothed curve.
+class Mark(NamedTuple):
+    """A suggestion, and the point of the curve from which it is taken.
+
+    Attributes:
+        name: Of the suggestion.
+        text: Its label: name and learning rate, and the part of ``at`` that this is.
+        at: Learning rate of the point.
+        loss: Smoothed loss there.
+    """
+
+    name: str
+    text: str
+    at: float
+    loss: float
+
+
+def place_on_curve(suggestions: Mapping[str, float | None], x: NDArray, y: NDArray) -> list[Mark]:
+    """Find the point of the smoothed curve from which each suggestion is taken.
+
+    That is the suggested learning rate, but ``minimum`` is a tenth of its point's.
 
     Args:
-        suggestions: Learning rate by name; None, NaN and values outside the test are left out.
+        suggestions: Learning rate by name; None, NaN and points outside the test are left out.
         x: (n,) learning rates, increasing.
         y: (n,) smoothed loss.
 
     Returns:
-        Name, learning rate and loss of each, by increasing learning rate.
+        A mark for each, by increasing learning rate of its point.
 
     Example:
         >>> x, y = np.array([1e-4, 1e-2]), np.array([0.7, 0.3])
-        >>> [(name, round(loss, 3)) for name, _, loss in place_on_curve({"steep": 1e-3}, x, y)]
-        [('steep', 0.5)]
+        >>> for mark in place_on_curve({"minimum": 1e-3, "steep": 1e-3}, x, y):
+        ...     print(f"{mark.text}, drawn at {mark.at} {mark.loss:.3f}")
+        steep 1e-03, drawn at 0.001 0.500
+        minimum / 10: 1e-03, drawn at 0.01 0.300
     """
     # A suggestion at either end of the test may differ from it by rounding.
     low, high = x[0] * (1 - 1e-6), x[-1] * (1 + 1e-6)
-    inside = [
-        (lr, name) for name, lr in suggestions.items() if is_drawable(lr) and low <= lr <= high
-    ]
-    return [
-        (name, lr, float(np.interp(math.log(lr), np.log(x), y))) for lr, name in sorted(inside)
-    ]
+    marks = []
+    for name, lr in suggestions.items():
+        if is_drawable(lr) and low <= (at := lr * TAKEN_AT.get(name, 1.0)) <= high:
+            part = f" / {TAKEN_AT[name]:g}:" if name in TAKEN_AT else ""
+            loss = float(np.interp(math.log(at), np.log(x), y))
+            marks.append(Mark(name, f"{name}{part} {format_lr(lr)}", at, loss))
+    return sorted(marks, key=lambda mark: mark.at)
 
 
 def is_drawable(lr: float | None) -> TypeGuard[float]:

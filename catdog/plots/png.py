@@ -44,6 +44,7 @@ def lr_range_png(
     suggestions: Mapping[str, float | None],
     chosen: float | None,
     title: str,
+    nothing: str = "",
 ) -> None:
     """Draw the learning rate range test: loss against learning rate, with its suggestions.
 
@@ -55,8 +56,9 @@ def lr_range_png(
         suggestions: Learning rate by name; None, NaN and values outside the test are not drawn.
         chosen: The learning rate in use, or None.
         title: Heading of the picture.
+        nothing: Why nothing is suggested; empty if something is.
     """
-    canvas = new_canvas(title, layout.LR_NOTE, height=5.0)
+    canvas = new_canvas(title, layout.lr_note(nothing), height=5.0)
     ax = add_axes(canvas, left=0.8, bottom=0.65, right=0.3, top=1.05)
     label_axes(ax, "learning rate (log scale)", layout.LOSS)
     x, y = layout.finite_points(lr, smooth)

@@ -67,7 +67,8 @@ class StartFromRangeTest(SweepCallback):
         result = _run_range_test(study)
         rate = result.get("suggestions", {}).get(self._which, math.nan)
         if math.isnan(rate):
-            say("The LR range test has no suggestion: the search starts without one")
+            why = result.get("nothing") or "it came to no end"
+            say(f"The LR range test has no suggestion, since {why}: the search starts without one")
             return None
         for key, value in ((RATE, rate), (DROPOUT, result[DROPOUT])):
             space = study.parameters.get(key) or {}

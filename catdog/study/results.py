@@ -17,6 +17,7 @@ from catdog.plots.scatter import Point
 from catdog.study import note, winner
 from catdog.study.trials import Trial, best, state_of, write_csv
 from catdog.tracking import names
+from catdog.tracking.run_lookup import has_diverged
 
 if TYPE_CHECKING:
     from catdog.tracking import Tracker
@@ -78,9 +79,19 @@ class Result:
         self._tracker, self._run, self._info = tracker, run, info
         self._study = study.copied(info.load())
         self._trials: Sequence[Any] = info.load().get_trials(deepcopy=False)
-        self._winners = best(self._trials, info.directions)
+        self._winners = self._best(self._trials)
         self._metrics = [str(info.config.objective.metric)]
         self._metrics += [f"value {i}" for i in range(2, len(info.directions) + 1)]
+
+    def _best(self, trials: Sequence[Any]) -> list[Any]:
+        """Return the best trials; earlier versions counted some whose training diverged."""
+        found = best(trials, self._info.directions)
+        bad = {trial.number for trial in found if self._has_diverged(trial)}
+        return self._best([one for one in trials if one.number not in bad]) if bad else found
+
+    def _has_diverged(self, trial: Any) -> bool:
+        run_id = trial.user_attrs.get(names.RUN_ID, "")
+        return bool(run_id) and has_diverged(run_id, self._tracker)
 
     def log(self) -> None:
         """Log the table of trials, the plots, the winner with its model, and the description."""

@@ -14,7 +14,7 @@ from optuna_workers.masking import without_passwords
 from catdog.cli import stored
 from catdog.core import commands, plain_yaml
 from catdog.core.provenance import Provenance
-from catdog.errors import SHOWN, ConfigError, DataError, listed
+from catdog.errors import DIVERGED, SHOWN, ConfigError, DataError, listed
 from catdog.tracking import Tracker, names, past_run, run_lookup
 from catdog.tracking.past_run import StoredRun
 
@@ -67,7 +67,7 @@ def overrides_of(study_name: str, tracker: Tracker, besides: Collection[str] = (
         besides: Keys that are left out, because the command line names them.
 
     Raises:
-        ConfigError: there is no such study, or it has no single best trial.
+        ConfigError: there is no such study, or it has no single best trial, or that diverged.
         DataError: the file holds what a store may not say.
     """
     parent = parent_run_of(study_name, tracker)
@@ -97,6 +97,11 @@ def overrides_of(study_name: str, tracker: Tracker, besides: Collection[str] = (
             "+best", study_name,
             f"{name} has several directions, so its best trials are a choice: {trials}",
             Provenance(overrides=read[0]).command,
+        )  # fmt: skip
+    if run_lookup.has_diverged(str(content.get("run_id", "")), tracker):
+        raise ConfigError(
+            "+best", study_name, f"the best trial of {name} is none: {DIVERGED}",
+            f"python -m catdog.promote --study {name} --retrain 1",  # which leaves such trials out
         )  # fmt: skip
     return past_run.at_present(read[0], tracker.uri)
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catdog.core import commands, paths
-from catdog.errors import ConfigError, DataError, listed
+from catdog.errors import DIVERGED, ConfigError, DataError, listed
 from catdog.settings import Tracking
 from catdog.tracking import names, store
 from catdog.tracking.names import CHECKPOINT
-from catdog.tracking.run_lookup import KINDS, meant, nearest, objective_of
+from catdog.tracking.run_lookup import KINDS, diverged, meant, nearest, objective_of
 from catdog.tracking.store import MlflowException, Tracker
 
 log = logging.getLogger(__name__)
@@ -206,6 +206,8 @@ class _Search:
                 self._best_trial(name, {name: known.tags.get(names.BEST_RUN, "")}), prefix
             )
         run = self._client.get_run(run_id)
+        if diverged(run):
+            raise self._refusal(f"run {run_id[:8]} has no model of use: {DIVERGED}")
         metric = run.data.params.get("objective.metric", "val/loss")
         value = objective_of(self._tracker, run, metric)
         shown = f", {metric} {value:.4f}" if value == value else ""

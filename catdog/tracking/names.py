@@ -22,6 +22,8 @@ HYDRA_DIR = "hydra.dir"
 # Tags of runs that have to do with another one.
 MODEL, MODEL_RUN = "catdog.model", "catdog.model_run"
 """Of an evaluation: the value of ``--model``, and the run that trained the model."""
+DIVERGED = "catdog.diverged"
+"""Of a run whose loss became infinite or NaN: the epoch in which it did."""
 REPEATS = "catdog.repeats"
 """Of a repeat: the id of the run that it repeats."""
 RETRAINED = "catdog.retrained"

@@ -19,6 +19,9 @@ MIN_PREFIX = 4
 KINDS = ("run", "trial")
 """Runs of these kinds train a model."""
 
+LARGEST = 1e308
+"""MLflow's databases keep 1.8e308 in place of infinity."""
+
 AT_BEST = {"val/loss": "best/val_loss", "val/accuracy": "best/val_accuracy"}
 """Objectives whose value at the best epoch is logged as a metric of its own."""
 
@@ -109,8 +112,27 @@ def nearest(name: str, tracker: Tracker) -> list[str]:
     return difflib.get_close_matches(name, known, n=SHOWN, cutoff=0.5)
 
 
+def diverged(run: Any) -> bool:
+    """Return whether a run's loss became infinite or NaN; its model, if any, is of no use.
+
+    Earlier versions went on and saved such a model. Its accuracy is the share of the first class,
+    and may be the highest of all.
+
+    Args:
+        run: MLflow's entity of the run.
+    """
+    loss = run.data.metrics.get("best/val_loss", 0.0)
+    return names.DIVERGED in run.data.tags or not abs(loss) < LARGEST
+
+
+def has_diverged(run_id: str, tracker: Tracker) -> bool:
+    """Return whether the run with an id diverged; False if there is no such run."""
+    known = re.fullmatch("[0-9a-f]{32}", run_id) and tracker.get(run_id)
+    return bool(known) and diverged(tracker.client.get_run(run_id))
+
+
 def objective_of(tracker: Tracker, run: Any, metric: str) -> float:
-    """Return a run's metric at its best epoch, or NaN if it was not logged.
+    """Return a run's metric at its best epoch, or NaN if it was not logged or the run diverged.
 
     Args:
         tracker: The MLflow store.
@@ -118,6 +140,8 @@ def objective_of(tracker: Tracker, run: Any, metric: str) -> float:
         metric: Name of the metric, such as ``val/loss``.
     """
     logged = run.data.metrics
+    if diverged(run):
+        return math.nan
     if metric in AT_BEST:
         return float(logged.get(AT_BEST[metric], math.nan))
     history = tracker.client.get_metric_history(run.info.run_id, metric)

@@ -15,6 +15,8 @@ from catdog.training.steps import Steps
 METRICS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "lr")
 """The metrics of every epoch."""
 
+LOSSES, ACCURACIES = ("train/loss", "val/loss"), ("train/accuracy", "val/accuracy")
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -23,9 +25,12 @@ class Fitted:
     Attributes:
         history: The values of each metric in ``METRICS``, one per epoch.
         best_epoch: The epoch (from 1) whose weights the model has now; the earliest of equally
-            good ones.
+            good ones. 0 if there is none, because the first epoch diverged.
         stopped_early: Whether patience ended a stage.
         pruned: Whether ``on_epoch`` ended the training.
+        diverged: Whether the loss of the last epoch, in training or validation, is not finite,
+            which ended the training. Its accuracies are NaN: what such a model says is always
+            the first class, and the share of that class looks like a result.
         first_stage: Number of epochs of the previous stage; 0 if there was none.
     """
 
@@ -33,7 +38,13 @@ class Fitted:
     best_epoch: int
     stopped_early: bool
     pruned: bool = False
+    diverged: bool = False
     first_stage: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the training was ended before it gave a model to keep."""
+        return self.pruned or self.diverged
 
     def at_best(self, metric: str) -> float:
         """Return the value of a metric in the best epoch."""
@@ -71,7 +82,8 @@ def fit(
     """Train a model and give it the weights of its best epoch.
 
     With a moving average of the weights (``Steps(ema=...)``) the averaged weights are the ones
-    that are validated and kept.
+    that are validated and kept. An epoch whose loss is not finite ends the training and is never
+    the best one.
 
     Args:
         steps: The compiled model and optimizer.
@@ -86,30 +98,34 @@ def fit(
         plateau: How to lower the learning rate after epochs without improvement; None leaves it
             to the schedule.
         on_epoch: Receives the number of each epoch (from 1) and its metrics; returns True to prune
-            the training.
+            the training. Not called for an epoch whose loss is not finite.
         after: The result of a previous stage with the same model. Its history is continued, and
             the model keeps its weights unless an epoch of this stage is better. Patience and
             plateau count the epochs of this stage only.
 
     Returns:
-        The history and the best epoch; the first epoch if the metric is NaN in all of them.
+        The history and the best epoch.
     """
     history = {name: list(after.history[name]) if after else [] for name in METRICS}
     ran = len(history["lr"])
     best, stage_best = _Best(monitor, after), _Best(monitor)
     best_weights = steps.model.get_weights() if after else None
-    stopped = pruned = False
+    stopped = pruned = diverged = False
     for epoch in range(ran + 1, ran + epochs + 1):
         metrics = _train_epoch(steps, train, rng)
         steps.swap_averages()
         metrics["val/loss"], metrics["val/accuracy"] = steps.evaluate(val)
         metrics["lr"] = learning_rate(steps.optimizer)
+        if diverged := not all(math.isfinite(metrics[loss]) for loss in LOSSES):
+            metrics |= dict.fromkeys(ACCURACIES, math.nan)
+        for name in METRICS:
+            history[name].append(metrics[name])
+        if diverged:
+            break
         if best.update(epoch, metrics[monitor]):
             best_weights = steps.model.get_weights()
         stage_best.update(epoch, metrics[monitor])
         steps.swap_averages()
-        for name in METRICS:
-            history[name].append(metrics[name])
         pruned = on_epoch(epoch, metrics)
         wait = epoch - stage_best.epoch  # epochs without improvement
         if plateau and wait and wait % plateau.patience == 0:
@@ -118,9 +134,10 @@ def fit(
         stopped = patience is not None and wait >= patience and epoch < ran + epochs
         if stopped or pruned:
             break
-    steps.model.set_weights(best_weights)
+    if best_weights is not None:
+        steps.model.set_weights(best_weights)
     early = stopped or (after is not None and after.stopped_early)
-    return Fitted(history, best.epoch, early, pruned, first_stage=ran)
+    return Fitted(history, best.epoch, early, pruned, diverged, first_stage=ran)
 
 
 class _Best:

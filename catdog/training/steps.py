@@ -32,7 +32,9 @@ class Steps:
         label_smoothing: In [0, 1); for the training loss only.
         class_weights: (classes,) weights in the training loss; None weighs all classes equally.
         ema: Decay of an exponential moving average of the weights, in (0, 1), updated after every
-            step [1]; None keeps no average.
+            step [1]; None keeps no average. After step t the decay is ``(1 + t) / (10 + t)``
+            where that is lower, as in TensorFlow's ``ExponentialMovingAverage``: else the initial
+            weights would be most of the average until ``1 / (1 - ema)`` steps have passed.
 
     References:
         [1] Polyak & Juditsky 1992, "Acceleration of stochastic approximation by averaging".
@@ -63,7 +65,7 @@ class Steps:
             from_logits=True, label_smoothing=label_smoothing
         )
         optimizer.build(model.trainable_variables)
-        self._decay = ema or 0.0
+        self._decay, self._taken = ema or 0.0, tf.Variable(0.0, trainable=False)
         variables = [variable.value for variable in model.trainable_variables]
         self._averages = [tf.Variable(v, trainable=False) for v in variables] if ema else []
         # without autograph, which writes a file into the temporary folder for each function
@@ -110,9 +112,15 @@ class Steps:
             scaled = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, [variable.value for variable in variables])
         self.optimizer.apply(gradients, variables)
-        for average, variable in zip(self._averages, variables, strict=False):
-            average.assign(self._decay * average + (1 - self._decay) * variable.value)
+        if self._averages:
+            self._average(variables)
         return loss, logits
+
+    def _average(self, variables: Sequence[keras.Variable]) -> None:
+        taken = self._taken.assign_add(1.0)
+        decay = tf.minimum(self._decay, (1.0 + taken) / (10.0 + taken))
+        for average, variable in zip(self._averages, variables, strict=True):
+            average.assign(decay * average + (1.0 - decay) * variable.value)
 
     def evaluate(self, feed: Feed) -> tuple[float, float]:
         """Compute cross-entropy and accuracy over all photos of a feed.

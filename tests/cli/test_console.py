@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -71,7 +72,7 @@ def test_the_closing_table_has_every_figure_and_a_command_to_paste(capsys, monke
         run_id="0123456789abcdef",
         fitted=Fitted(history, best_epoch=2, stopped_early=True),
         test=Scores(loss=0.125, accuracy=0.9375, auc=0.96875, ece=0.0625),
-        suggestions={"valley": 1.234e-3, "steep": float("nan")},
+        suggestions={"valley": 1.234e-3},
         seconds={"fit": 1.0, "features": 2.0, "total": 4.0},
         parameters=1234567,
     )
@@ -87,6 +88,13 @@ def test_the_closing_table_has_every_figure_and_a_command_to_paste(capsys, monke
     out, _ = capsys.readouterr()
     assert "accuracy 0.2500  of 12 photos" in out
     assert "AUC undefined  ECE 0.0625  of 1 photo " in out
+
+    train.print_summary(replace(outcome, suggestions={}), browse)
+    assert "LR range test" not in capsys.readouterr().out, "it was off"
+    seconds = {**outcome.seconds, "lr_range": 1.0}
+    train.print_summary(replace(outcome, suggestions={}, seconds=seconds), browse)
+    out = capsys.readouterr().out
+    assert re.search("LR range test .*no suggestion", out) and "nan" not in out
 
 
 def test_catdog_alone_lists_its_commands(capsys, monkeypatch) -> None:

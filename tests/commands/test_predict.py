@@ -356,6 +356,25 @@ def test_a_file_that_is_no_model_of_ours_is_one_message(
 
 
 @pytest.mark.tensorflow
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 3e38])
+def test_a_model_that_is_not_finite_is_refused(
+    value: float, first: Run, lab: Lab, run: Callable[..., Ended]
+) -> None:
+    """An earlier version saved such models; what they say is always the first class."""
+    import keras
+
+    model = keras.saving.load_model(first.artifacts / "checkpoints/best.keras", compile=False)
+    weights = model.get_weights()
+    weights[-2][:] = value  # the head's kernel; finite ones may overflow
+    model.set_weights(weights)
+    model.save("model.keras")
+    said = run(lab.photos / "cat/1.jpg", "--model", "model.keras")
+    assert said.status == 1
+    (line,) = said.complaints
+    assert "finite" in line and "smaller optimizer.lr or with optimizer.clipnorm=1" in line
+
+
+@pytest.mark.tensorflow
 def test_too_many_class_names_are_refused(first: Run, lab: Lab, run: Callable[..., Ended]) -> None:
     words = ("--uri", lab.uri, "--model", first.id, "--classes", "a,b,c")
     said = run(lab.photos / "cat/1.jpg", *words)

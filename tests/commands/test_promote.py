@@ -109,6 +109,19 @@ def test_the_champion_changes_only_for_more_than_chance(
     assert len(mlflow.MlflowClient(tracker.uri).search_model_versions(f"name = '{name}'")) == 3
 
 
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_model_whose_training_diverged_is_not_registered(
+    log: Log, ask: Promote, tracker: Tracker, name: str, loss: float
+) -> None:
+    bad = log("1" * 20)
+    tracker.client.log_metric(bad, "best/val_loss", loss)
+    said = ask("--run", bad, "--force")
+    assert said.status == 1
+    (line,) = said.complaints
+    assert "its training diverged" in line and "smaller optimizer.lr" in line
+    assert not mlflow.MlflowClient(tracker.uri).search_registered_models(f"name = '{name}'")
+
+
 def test_a_dry_run_changes_nothing(log: Log, ask: Promote, tracker: Tracker, name: str) -> None:
     run = log("1111")
     said = ask("--dry-run")

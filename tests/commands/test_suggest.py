@@ -17,6 +17,7 @@ from optuna_workers.space.space import Space, read
 
 from catdog.study import first_point
 from catdog.study.first_point import StartFromRangeTest
+from catdog.suggest import print_suggestions
 
 RATES = "optimizer.lr=tag(log, interval(1e-5, 1e-1))"
 ANSWER = {"suggestions": {"valley": 2e-3, "steep": 5e-4, "minimum": 0.5}, "head.dropout": 0.2}
@@ -111,8 +112,8 @@ def test_without_an_interval_of_rates_no_test_is_run(
 
 @pytest.mark.parametrize(
     "said",
-    [{}, {"suggestions": {}}, {"suggestions": {"valley": float("nan"), "steep": 1e-3}}],
-    ids=["the test failed", "it was off", "too few losses"],
+    [{}, {"suggestions": {}, "nothing": "the loss does not fall"}],
+    ids=["the test failed", "it found nothing"],
 )
 def test_without_a_suggestion_the_search_starts_without_one(
     answer: Answers, said: dict, capsys
@@ -120,7 +121,20 @@ def test_without_a_suggestion_the_search_starts_without_one(
     answer({**said, "head.dropout": 0.2} if said else {})
     assert StartFromRangeTest().on_study_start(study(space(RATES, DROPOUT))) is None
     (line,) = capsys.readouterr().err.splitlines()
-    assert "no suggestion" in line
+    why = said.get("nothing", "it came to no end")
+    assert line == (
+        f"The LR range test has no suggestion, since {why}: the search starts without one"
+    )
+
+
+def test_the_command_prints_suggestions_or_why_there_is_none(capsys) -> None:
+    print_suggestions({"valley": 1.234e-3, "minimum": 0.01})
+    out = capsys.readouterr().out
+    assert "valley" in out and "optimizer.lr=1.2e-03" in out and "nan" not in out
+    print_suggestions({}, "the loss does not fall")
+    assert capsys.readouterr().out == (
+        "LR range test: no suggestion, since the loss does not fall\n"
+    )
 
 
 def test_the_point_is_told_in_one_line(answer: Answers, capsys) -> None:

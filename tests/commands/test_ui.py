@@ -402,8 +402,8 @@ def test_a_training_that_was_given_up_is_described(lab: Lab, tracker: Any) -> No
     run_report.conclude(run, settings, manifest, Provenance(tags=tags), fitted, None)
     run.end("FINISHED")
     question, data, result, *_, command, _ = tracker.get(run.run_id).tags[names.NOTE].split("\n")
-    assert question.startswith("**Question**: how good is mobilenet_v2 linear adam lr=3e-3, trial")
-    assert question.rstrip().endswith("trial 4 of study heads?")
+    asked = "**Question**: how good is mobilenet_v2 linear adam lr=valley, trial 4 of study heads?"
+    assert question.rstrip() == asked
     assert data.startswith("**Data**: folder, 81 photos of 2 classes: ")
     assert "validation loss 0.5000, accuracy 0.7500; pruned after epoch 2; at the" in result
     assert command == "    python -m catdog.train"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from catdog.plots import evaluation, html, layout, montage, png, scatter, style
 from catdog.plots.scatter import Point
-from catdog.plots.style import COLORS
+from catdog.plots.style import COLORS, format_lr
 
 LR = np.logspace(-6, 0, 60)
 SMOOTH = 0.1 + 0.6 / (1 + (LR / 1e-3)) + 50 * LR**3
@@ -129,8 +129,26 @@ def test_loss_window_holds_start_and_lowest_and_ignores_a_blow_up(
 def test_suggestions_sit_on_the_smoothed_curve() -> None:
     suggestions = {"late": LR[40], "early": LR[7], "off": 2.0, "none": None}
     marks = layout.place_on_curve(suggestions, LR, SMOOTH)
-    assert [name for name, _, _ in marks] == ["early", "late"]
-    assert [height for _, _, height in marks] == pytest.approx([SMOOTH[7], SMOOTH[40]])
+    assert [mark.name for mark in marks] == ["early", "late"]
+    assert [mark.loss for mark in marks] == pytest.approx([SMOOTH[7], SMOOTH[40]])
+
+
+def test_the_minimum_is_drawn_where_the_curve_has_it(tmp_path: Path) -> None:
+    lowest = int(np.argmin(SMOOTH))
+    (mark,) = layout.place_on_curve({"minimum": LR[lowest] / 10}, LR, SMOOTH)
+    assert (mark.at, mark.loss) == pytest.approx((LR[lowest], SMOOTH[lowest]))
+    assert mark.text == f"minimum / 10: {format_lr(LR[lowest] / 10)}"
+    html.lr_range_html(tmp_path / "a.html", **RANGE | {"suggestions": {"minimum": mark.at / 10}})
+    assert mark.text.replace("/", "\\u002f") in page_text(tmp_path / "a.html")
+
+
+def test_a_test_that_found_nothing_says_so_in_both_formats(tmp_path: Path) -> None:
+    changed = {"suggestions": {}, "nothing": "the loss does not fall"}
+    html.lr_range_html(tmp_path / "a.html", **RANGE | changed)
+    assert "no suggestion: the loss does not fall" in page_text(tmp_path / "a.html")
+    png.lr_range_png(tmp_path / "a.png", **RANGE | changed)
+    png.lr_range_png(tmp_path / "b.png", **RANGE | {"suggestions": {}})
+    assert (imread(tmp_path / "a.png") != imread(tmp_path / "b.png"))[:80].any(), "its heading"
 
 
 # === a study: learning rate against result ===

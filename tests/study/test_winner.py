@@ -5,15 +5,20 @@ from __future__ import annotations
 import shlex
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import optuna
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
+from optuna.trial import create_trial
 
 from catdog import train
 from catdog.errors import ConfigError
+from catdog.study.results import Result
 from catdog.study.winner import Winner, overrides_of, write
 from catdog.tracking import Tracker, names
 from catdog.tracking.run import Run
@@ -120,6 +125,34 @@ def test_a_study_is_found_by_its_name_or_a_unique_prefix(
     for name in ("heads-12ab", "heads-12ab-2", "heads-9f", "lr_dropout", "it's"):
         log_study(tracker, name, repeating(f'tracking.run_name="{name}"'))
     assert overrides_of(asked, tracker) == [f'tracking.run_name="{found}"']
+
+
+def trained(tracker: Tracker, loss: float) -> str:
+    run = tracker.create("a trial", {"catdog.kind": "trial"})
+    run.metrics({"best/val_loss": loss, "best/val_accuracy": 0.92})
+    run.end("FINISHED")
+    return run.run_id
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_best_trial_that_diverged_is_not_repeated(tracker: Tracker, loss: float) -> None:
+    for name, run_id in (("bad", trained(tracker, loss)), ("good", trained(tracker, 0.5))):
+        log_study(tracker, name, Winner(0, run_id, [0.92], overrides=["seed=1"]))
+    assert overrides_of("good", tracker) == ["seed=1"]
+    with pytest.raises(ConfigError, match="best trial of bad .*diverged.*optimizer.lr.*--study"):
+        overrides_of("bad", tracker)
+
+
+def test_a_study_does_not_count_trials_that_an_earlier_version_counted(tracker: Tracker) -> None:
+    losses = [0.5, float("nan"), float("inf"), 0.6]
+    study = optuna.create_study(direction="maximize")
+    for value, loss in zip((0.8, 0.92, 0.91, 0.7), losses, strict=True):
+        ran = {names.RUN_ID: trained(tracker, loss)}
+        study.add_trial(create_trial(value=value, user_attrs=ran))
+    config = OmegaConf.create({"objective": {"metric": "val/accuracy"}})
+    info: Any = SimpleNamespace(directions=["maximize"], config=config, load=lambda: study)
+    found = Result(tracker, tracker.create("study", {"catdog.kind": "sweep"}), info)
+    assert [trial.number for trial in found._winners] == [0]
 
 
 def test_of_studies_with_one_name_the_latest_counts(tracker: Tracker) -> None:

@@ -88,6 +88,28 @@ def test_best_goes_by_the_objective_of_the_latest_run(tracker: Tracker, resolve:
     assert resolve("best").run_id == best.run_id
 
 
+@pytest.mark.parametrize("loss", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("metric", ["val/accuracy", "train/loss"])
+def test_a_model_that_an_earlier_version_saved_after_its_loss_was_nan_never_wins(
+    tracker: Tracker, resolve: Resolve, loss: float, metric: str
+) -> None:
+    direction = "maximize" if metric.endswith("accuracy") else "minimize"
+    asked = {"objective.metric": metric, "objective.direction": direction}
+    good = log(tracker, loss=0.5, accuracy=0.8, params=asked)
+    bad = log(tracker, loss=loss, accuracy=0.92, params=asked)
+    assert resolve("best").run_id == good.run_id
+    sweep(tracker, "heads", bad.run_id)
+    for name in (bad.run_id, "heads"):
+        with pytest.raises(ConfigError, match="diverged.* smaller optimizer.lr .*clipnorm=1"):
+            resolve(name)
+
+
+def test_a_run_that_diverged_says_so(tracker: Tracker, resolve: Resolve) -> None:
+    bad = log(tracker, tags={"catdog.diverged": "3"}, status="FAILED", saved=False)
+    with pytest.raises(ConfigError, match="its training diverged"):
+        resolve(bad.run_id)
+
+
 def test_an_objective_of_training_counts_at_the_best_epoch(
     tracker: Tracker, resolve: Resolve
 ) -> None:

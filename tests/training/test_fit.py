@@ -79,11 +79,6 @@ def test_validation_metrics_are_those_of_the_weights_kept(feeds):
         ("val/loss", [2, 2, 2, 2, 2], None, 1, 5, False),
         ("val/accuracy", [0.5, 0.9, 0.9, 0.8, 0.9], 3, 2, 5, False),
         ("val/accuracy", [0.5, 0.4, 0.6, 0.5, 0.5], 2, 3, 5, False),
-        ("val/loss", [NAN, 3, 2, NAN, NAN], None, 3, 5, False),
-        ("val/loss", [NAN, NAN, 3, 4, 5], None, 3, 5, False),
-        ("val/loss", [2, NAN, NAN, NAN, NAN], 2, 1, 3, True),
-        ("val/loss", [NAN] * 5, 3, 1, 4, True),
-        ("val/loss", [math.inf, math.inf, 2, 3, 4], None, 3, 5, False),
     ],
 )
 @pytest.mark.parametrize("ema", [None, 0.5])
@@ -112,8 +107,6 @@ def test_best_epoch_and_patience(feeds, monitor, values, patience, best, epochs,
         ([3, 1], [4, 3, 2], "val/loss", 1, 2, 5, False),  # better and better, never the best
         ([3, 1], [4, 5, 6], "val/loss", 1, 2, 4, True),
         ([0.5, 0.6], [0.7, 0.6], "val/accuracy", None, 3, 4, False),
-        ([NAN, NAN], [2, NAN], "val/loss", None, 3, 4, False),
-        ([2, NAN], [NAN, NAN], "val/loss", None, 1, 4, False),
     ],
 )
 def test_a_second_stage_goes_on(feeds, first, second, monitor, patience, best, epochs, stopped):
@@ -191,13 +184,74 @@ def test_plateau_reaches_into_a_loss_scaling_optimizer(feeds):
     assert fitted.history["lr"] == pytest.approx([1, 1, 0.1, 0.01])
 
 
-def test_losses_that_are_nan_end_sanely(tmp_path):
+# === A loss that is not finite ===
+
+
+class Scored(Steps):
+    """Trains, but validation returns (loss, accuracy) of a script."""
+
+    def evaluate(self, feed):
+        return next(self.script)
+
+
+@pytest.mark.parametrize("loss", [NAN, math.inf, -math.inf])
+@pytest.mark.parametrize("monitor", ["val/loss", "val/accuracy"])
+@pytest.mark.parametrize(("finite", "best"), [([], 0), ([3, 2, 4], 2)])
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_an_epoch_whose_loss_is_not_finite_is_never_the_best_and_is_the_last(
+    feeds, loss, monitor, finite, best, ema
+):
+    made, heard, kept = steps(kind=Scored, ema=ema), [], []
+    made.script = iter([*((one, 1 / one) for one in finite), (loss, 0.99), (0.1, 1.0)])
+
+    def keep(epoch, metrics):
+        heard.append(epoch)
+        made.swap_averages()
+        kept.append(made.model.get_weights())
+        made.swap_averages()
+        return False
+
+    fitted = run(made, feeds, epochs=9, monitor=monitor, on_epoch=keep)
+    assert (fitted.diverged, fitted.pruned, fitted.stopped_early) == (True, False, False)
+    assert (fitted.best_epoch, len(fitted.history["lr"])) == (best, len(finite) + 1)
+    assert heard == [*range(1, len(finite) + 1)], "neither a pruner nor a person hears 0.99"
+    last = {name: values[-1] for name, values in fitted.history.items()}
+    assert math.isnan(last["train/accuracy"]) and math.isnan(last["val/accuracy"])
+    assert repr(last["val/loss"]) == repr(loss)
+    best_weights = kept[best - 1] if kept else []
+    for found, wanted in zip(made.model.get_weights(), best_weights, strict=False):
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(("name", "rate"), [("sgd", 1e30), ("adam", 1e38)])
+def test_a_rate_that_is_far_too_high_ends_the_training(feeds, precision, name, rate):
+    net = head.build((8,), 2, units=(8,), precision=precision)
+    made = Steps(net, optimizers.build(name, rate, precision=precision), batch_size=16)
+    fitted = run(made, feeds, epochs=9)
+    assert fitted.diverged
+    assert len(fitted.history["lr"]) < 9
+    assert not np.isfinite([fitted.history[name][-1] for name in ("train/loss", "val/loss")]).all()
+
+
+def test_features_that_are_not_finite_end_it_in_the_first_epoch(tmp_path):
     rows = np.full((1, 20, 8), np.inf, np.float32)
     feed = Resident(stored(tmp_path, rows, np.arange(20) % 2))
     fitted = run(steps(units=()), (feed, feed), epochs=9, patience=2)
-    assert (fitted.best_epoch, len(fitted.history["lr"])) == (1, 3)
-    assert math.isnan(fitted.at_best("val/loss"))
-    assert math.isnan(fitted.at_best("train/loss"))
+    assert (fitted.diverged, fitted.best_epoch, len(fitted.history["lr"])) == (True, 0, 1)
+
+
+@pytest.mark.parametrize(("first", "second"), [([2.0, 3.0], [NAN]), ([NAN], [])])
+def test_a_second_stage_may_diverge_and_an_earlier_model_stays(feeds, first, second):
+    made = scripted([*first, *second])
+    one = run(made, feeds, epochs=len(first))
+    assert one.diverged == (not second)
+    if second:
+        before = made.model.get_weights()
+        two = run(made, feeds, epochs=3, after=one)
+        assert (two.diverged, two.best_epoch, two.first_stage) == (True, 1, 2)
+        for found, wanted in zip(made.model.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(found, wanted)
 
 
 def test_on_epoch_may_end_the_training(feeds):

@@ -145,7 +145,7 @@ def test_nan_ends_it(tmp_path):
     assert curve.diverged
     assert np.isnan(curve.loss[-1])
     assert np.isfinite(curve.loss[:-1]).all()
-    assert all(v is not None for v in curve.suggestions.values())
+    assert curve.suggestions == {} and curve.nothing
     assert np.isfinite(np.concatenate([v.numpy().ravel() for v in steps.model.weights])).all()
 
 
@@ -209,21 +209,52 @@ def test_valley_is_of_the_longest_fall_not_of_the_deepest():
     assert lr_range.suggest(LR, outlier)["valley"] == pytest.approx(LR[(2 + 100) // 2])
 
 
-def test_noise_alone_stays_in_the_range():
-    rng = np.random.default_rng(1)
-    found = lr_range.suggest(LR, lr_range.smooth(rng.normal(1, 0.2, 101)))
-    assert all(LR[0] / 10 <= rate <= LR[-1] for rate in found.values())
+def measured(loss, *, diverged=False):
+    """Return the curve of a test that measured these losses."""
+    loss = np.asarray(loss, float)
+    return lr_range.Curve(LR[: len(loss)], loss, lr_range.smooth(loss), diverged)
 
 
-@pytest.mark.parametrize(
-    "values",
-    [np.full(101, np.nan), np.ones(3), np.array([]), np.r_[np.ones(4), np.full(97, np.inf)]],
-    ids=["nan", "three", "none", "four"],
-)  # fmt: skip
-def test_too_few_points_give_no_suggestion(values):
-    found = lr_range.suggest(LR[: len(values)], values)
-    assert set(found) == {"valley", "steep", "minimum"}
-    assert all(math.isnan(rate) for rate in found.values())
+def noisy(values, sd=0.1, seed=0):
+    return values + np.random.default_rng(seed).normal(0, sd, len(values))
+
+
+FLAT = "the loss does not fall by more than its noise"
+FEW = "the loss is finite in {} of {} batches only"
+CURVES = {
+    "flat": (np.ones(101), False, FLAT),
+    "flat and noisy": (noisy(np.ones(101)), False, FLAT),
+    "flat and diverging": (noisy(curve(floor=1.0), 0.05), True, f"{FLAT} before it diverges"),
+    "diverging at once": ([0.7, 0.9, 2.0, 9.0, 80.0, 3e3], True, f"{FLAT} before it diverges"),
+    "rising": (np.linspace(0.7, 2, 101), False, FLAT),
+    "a thousandth": (np.linspace(0.7, 0.6993, 101), False, FLAT),
+    "nan": (np.full(1, np.nan), True, FEW.format(0, 1)),
+    "four": ([0.7, 0.6, 0.5, 0.4], False, FEW.format(4, 4)),
+    "four of five": ([0.7, 0.6, 0.5, 0.4, np.inf], True, FEW.format(4, 5)),
+    "nothing": ([], False, FEW.format(0, 0)),
+    "five that may fall": ([0.7, 0.6, 0.4, 0.3, 0.25], False, FLAT),
+    "six that fall": ([0.7, 0.7, 0.4, 0.3, 0.25, 0.25], False, ""),
+    "ten that fall": (noisy(np.linspace(0.8, 0.1, 10), 0.02), False, ""),
+    "normal": (noisy(curve()), True, ""),
+    "a small fall": (noisy(curve(floor=0.9), 0.02), True, ""),
+}
+
+
+@pytest.mark.parametrize(("loss", "diverged", "why"), CURVES.values(), ids=CURVES)
+def test_a_curve_has_suggestions_or_says_why_not(loss, diverged, why):
+    found = measured(loss, diverged=diverged)
+    assert found.nothing == why
+    assert set(found.suggestions) == (set() if why else {"valley", "steep", "minimum"})
+    assert np.isfinite(list(found.suggestions.values())).all()
+
+
+@pytest.mark.parametrize("count", [20, 100, 400])
+def test_noise_alone_is_hardly_ever_a_fall(count):
+    found = [
+        lr_range.suggest(np.geomspace(1e-6, 1, count), lr_range.smooth(loss), lr_range.noise(loss))
+        for loss in np.random.default_rng(0).normal(1, 0.2, (300, count))
+    ]
+    assert sum(map(bool, found)) <= 6
 
 
 def test_a_diverged_end_does_not_matter():
