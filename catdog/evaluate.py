@@ -66,9 +66,10 @@ def main() -> None:
     options, words = _parse(sys.argv[1:])
     with tempfile.TemporaryDirectory(prefix="catdog-") as scratch:
         with hydra_app.one_message():
-            model = _model(options.model, overrides.named(words), Path(scratch))
+            model = _model(options, overrides.named(words), Path(scratch))
         sys.argv[1:] = [*kept_overrides(model.overrides, words), *words]
         typed = ["python", "-m", "catdog.evaluate", "--model", options.model]
+        typed += ["--data", options.data] if options.data is not None else []
         typed += ["--split", options.split] if options.split != "unseen" else []
         typed += [overrides.absolute(word) for word in words]
 
@@ -84,22 +85,25 @@ def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         "evaluate",
         "Score a trained model, with 95 % confidence intervals.",
         EPILOG,
-        usage="%(prog)s [--model NAME] [--split SPLIT] [key=value ...]",
+        usage="%(prog)s [--model NAME] [--data NAME] [--split SPLIT] [key=value ...]",
     )
     add = parser.add_argument
     add("--model", default="best", help="as catdog.predict takes it (best)")
+    add("--data", metavar="NAME", help=arguments.DATA)
     add("--split", choices=SPLITS, default="unseen", help="which photos (unseen)")
     return parser.parse_known_args(words)
 
 
-def _model(name: str, named: Mapping[str, str], scratch: Path) -> Model:
+def _model(options: argparse.Namespace, named: Mapping[str, str], scratch: Path) -> Model:
     from catdog import tracking
     from catdog.cli import stored
     from catdog.tracking import model_lookup, past_run
 
-    uri = named.get("tracking.uri")
+    name, uri = options.model, named.get("tracking.uri")
     experiment = named.get("tracking.experiment", Tracking().experiment)
-    found = model_lookup.resolve(name, folder=scratch, uri=uri, experiment=experiment)
+    found = model_lookup.resolve(
+        name, folder=scratch, uri=uri, experiment=experiment, data=options.data
+    )
     if not found.run_id:
         return Model(name, found)
     run = tracking.open_store(uri, experiment).open(found.run_id)
@@ -137,6 +141,8 @@ def _evaluate(settings: Settings, model: Model, split: str, typed: str) -> None:
     from catdog.tracking import Tracker
 
     progress, store, tta = console.Console(), settings.tracking, settings.evaluation.tta
+    for line in model.found.notes:
+        progress.note(line)
     manifest = inputs.photos(settings, progress)
     photos = choose_photos(manifest, split, model, progress)
     classes = model.found.classes or manifest.classes

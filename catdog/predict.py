@@ -34,7 +34,7 @@ SKIPPED = 3
 
 EPILOG = """\
 models:
-  best                      the experiment's best run, by its objective
+  best                      the best run on the latest run's photos, by its objective
   69f9ede4                  a run, by its id or a unique prefix of one
   lr_dropout-ce32ebd5       the winner of a study
   models:/catdog@champion   a model of MLflow's registry; also models:/catdog/3
@@ -69,6 +69,7 @@ def _options() -> argparse.Namespace:
     add = parser.add_argument
     add("photos", nargs="+", metavar="PHOTO|FOLDER|ZIP", help="what to classify")
     add("--model", default="best", help="see below (best)")
+    add("--data", metavar="NAME", help=arguments.DATA)
     add("--format", choices=FORMATS, help="of the output (by the ending of --out, else table)")
     add("--out", type=Path, metavar="FILE", help="write the output there, not to stdout")
     add("--tta", choices=("none", "flip"), help="flip: mean with the mirror image (the run's own)")
@@ -97,6 +98,8 @@ def _run(options: argparse.Namespace) -> int:
         found, model = _load(options, scratch)
         tta = options.tta or found.tta
         screen.note(f"model: {found.title}" + (f", tta {tta}" if tta != "none" else ""))
+        for line in found.notes:
+            screen.note(line)
         few = len(files) <= shutil.get_terminal_size().lines
         bar = Progress() if few or out.isatty() else screen  # no bar between rows in a terminal
         advance = stack.enter_context(bar.track("Predicting", len(files)))
@@ -144,8 +147,9 @@ def _load(options: argparse.Namespace, scratch: Path) -> tuple[FoundModel, Class
     from catdog.tracking import model_lookup
 
     found = model_lookup.resolve(
-        options.model, folder=scratch, uri=options.uri, experiment=options.experiment
-    )
+        options.model, folder=scratch, uri=options.uri, experiment=options.experiment,
+        data=options.data,
+    )  # fmt: skip
     runtime.configure(None)
     runtime.load_tensorflow()
     from catdog.inference import classifier

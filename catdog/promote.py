@@ -61,6 +61,7 @@ def _options() -> argparse.Namespace:
     which, add = parser.add_mutually_exclusive_group(), parser.add_argument
     which.add_argument("--study", metavar="NAME", help="its winner")
     which.add_argument("--run", metavar="ID", help="this run (else the experiment's best)")
+    add("--data", metavar="NAME", help=arguments.DATA)
     about = "train the study's K best trials on several seeds first; decide on the mean"
     add("--retrain", type=int, default=0, metavar="K", help=about)
     add("--seeds", type=int, default=3, metavar="N", help="seeds of --retrain (3)")
@@ -70,6 +71,8 @@ def _options() -> argparse.Namespace:
     add("--uri", help="MLflow store (MLFLOW_TRACKING_URI, else the project's own)")
     add("--experiment", default=Tracking().experiment, help="where runs are looked for (catdog)")
     options = parser.parse_args()
+    if options.data is not None and (options.study or options.run):
+        parser.error("--data is about the experiment's best run: not with --study or --run")
     if options.retrain and not options.study:
         parser.error("--retrain needs --study")
     if options.retrain < 0 or options.seeds < 1:
@@ -97,6 +100,8 @@ def _promote(options: argparse.Namespace) -> bool:
     candidate = _find(name, options)
     champion = registry.version_of(CHAMPION)
     say(f"candidate: {candidate.title}")
+    for line in candidate.notes:
+        say(line)
     if champion and champion.run_id == candidate.run_id:
         say(f"it is the champion already: models:/{options.name}@{CHAMPION}")
         return True
@@ -124,8 +129,9 @@ def _find(name: str, options: argparse.Namespace) -> FoundModel:
 
     with tempfile.TemporaryDirectory(prefix="catdog-") as scratch:
         return model_lookup.resolve(
-            name, folder=Path(scratch), uri=options.uri, experiment=options.experiment
-        )
+            name, folder=Path(scratch), uri=options.uri, experiment=options.experiment,
+            data=options.data,
+        )  # fmt: skip
 
 
 def _verdict(run_id: str, champion: str, tracker: Tracker) -> Verdict:

@@ -6,6 +6,9 @@ import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any
 
+DATA = "photos whose runs best compares: name, path or digest (the latest run's)"
+"""Help on ``--data``, of every command that takes a model by its name."""
+
 
 def parser(module: str, description: str, epilog: str = "", **more: Any) -> ArgumentParser:
     """Return the parser of a command; its help names the command as the user called it.

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from optuna_workers import Postponed, StudyInfo, SweepCallback, TrialInfo
 from optuna_workers.masking import without_passwords
 
+from catdog.cli import console
 from catdog.cli.overrides import typed_command
 from catdog.core import paths
 from catdog.errors import ConfigError
@@ -81,7 +82,12 @@ class StudyRun(SweepCallback):
         run = tracker.open(parent.run_id)
         try:
             self._log_progress(info)
-            Result(tracker, run, info).log()
+            say = console.Console().note
+            say("Logging the study's table and pictures ...")
+            result = Result(tracker, run, info)
+            result.log()
+            for line in note.closing(info, result.trials, tracker.how_to_browse(run.run_id)):
+                say(line)
         finally:
             own = {owners.OWNER, owners.session_tag()}
             others = owners.living({k: v for k, v in parent.tags.items() if k not in own})

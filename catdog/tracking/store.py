@@ -6,8 +6,6 @@ import contextlib
 import logging
 import os
 import shlex
-import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -237,8 +235,9 @@ class Tracker:
         page = f"/#/experiments/{self.experiment_id}/runs/{run_id}"
         if self.uri.startswith("http"):
             return self.shown_uri.rstrip("/") + page
-        command = f"{_program('mlflow')} ui --backend-store-uri {shlex.quote(self.shown_uri)}"
-        return f"{command}\nhttp://127.0.0.1:5000{page}"
+        own = self.uri == paths.store(None, paths.root())  # what the command would take itself
+        words = [] if own else ["--uri", self.shown_uri]
+        return f"{shlex.join(['python', '-m', 'catdog.ui', *words])}\nhttp://127.0.0.1:5000{page}"
 
     def _end_dead_runs(self) -> None:
         """End the RUNNING runs of this host whose owner is dead; nothing else would end them."""
@@ -285,11 +284,3 @@ def open_store(uri: str | None, experiment: str) -> Tracker:
         found = "no run was logged there yet"
         raise ConfigError("tracking.uri", address, found, "python -m catdog.train")
     return _ReadOnly(uri=address, experiment=experiment, root=paths.root())
-
-
-def _program(name: str) -> str:
-    """Return the command for a program of this environment, even if that is not activated."""
-    beside = Path(sys.executable).parent / name
-    if shutil.which(name) or not beside.exists():
-        return name
-    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
