@@ -130,7 +130,7 @@ def _find(name: str, options: argparse.Namespace) -> FoundModel:
     with tempfile.TemporaryDirectory(prefix="catdog-") as scratch:
         return model_lookup.resolve(
             name, folder=Path(scratch), uri=options.uri, experiment=options.experiment,
-            data=options.data,
+            data=options.data, option="--study" if options.study else "--run",
         )  # fmt: skip
 
 

@@ -95,7 +95,7 @@ def best_of(
         DataError: a trial's overrides hold what a store may not say.
         CatdogError: a training failed.
     """
-    parent = parent_run_of(name, tracker)
+    parent = parent_run_of(name, tracker, "--study ")
     ranked = _ranked(name, parent.run_id, tracker)[:count]
     if not ranked:
         raise ConfigError("--study", name, "it has no finished trial")

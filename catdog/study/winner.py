@@ -112,32 +112,33 @@ def _solutions(content: Any) -> list[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-def parent_run_of(study_name: str, tracker: Tracker) -> StoredRun:
+def parent_run_of(study_name: str, tracker: Tracker, asked: str = "+best=") -> StoredRun:
     """Return a study's run.
 
     Args:
         study_name: Name of the study, or a unique prefix of it; of several studies with the same
             name the latest is taken.
         tracker: The MLflow store and experiment.
+        asked: What stands before the name on the command line, for messages.
 
     Raises:
         ConfigError: there is no such study, or several names start so.
     """
-    studies = run_lookup.studies(tracker)
+    key, studies = asked.strip("= "), run_lookup.studies(tracker)
     known, fitting = list(studies), run_lookup.matching(study_name, studies)
     if len(fitting) == 1:
         return studies[fitting[0]]
     where = f"experiment {tracker.experiment} of {tracker.shown_uri}"
     if fitting:
         found = f"a prefix of {len(fitting)} studies in {where}: {listed(fitting)}"
-        raise ConfigError("+best", study_name, found, f"+best={fitting[0]}")
+        raise ConfigError(key, study_name, found, f"{asked}{fitting[0]}")
     if not known:
         raise ConfigError(
-            "+best", study_name, f"no study was logged to {where}",
+            key, study_name, f"no study was logged to {where}",
             "python -m catdog.train -m optimizer.lr=1e-4,1e-3,1e-2",
         )  # fmt: skip
     near = difflib.get_close_matches(study_name, known, n=SHOWN, cutoff=0.5)
     some = f"the nearest: {listed(near)}" if near else f"the latest: {listed(known)}"
     raise ConfigError(
-        "+best", study_name, f"no such study in {where}; {some}", f"+best={(near or known)[0]}"
+        key, study_name, f"no such study in {where}; {some}", f"{asked}{(near or known)[0]}"
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from catdog.errors import ConfigError
+from catdog.errors import ConfigError, listed
 
 STRIDE = 10**9
 """Distance between the ids of one file and the next in the copy."""
@@ -73,17 +73,23 @@ def database(folder: Path, name: str) -> str:
 
     Args:
         folder: Folder with the studies as ``<name>/study.db``.
-        name: Name of the study.
+        name: Name of the study, or a unique prefix of it.
 
     Raises:
-        ConfigError: there is no such study.
+        ConfigError: there is no such study, or several names start so.
     """
     file = folder / name / "study.db"
     if file.is_file():
         return f"sqlite:///{file.absolute()}"
-    names = sorted(path.parent.name for path in folder.glob("*/study.db"))
-    listed = f"there are: {', '.join(names)}" if names else "there is none"
-    raise ConfigError("--study", name, f"no such study in {folder}; {listed}")
+    names = sorted(path.parent.name for path in folder.glob("*/study.db") if path.is_file())
+    fitting = [one for one in names if one.startswith(name)] if name else []
+    if len(fitting) == 1:
+        return database(folder, fitting[0])
+    if fitting:
+        found = f"{len(fitting)} studies in {folder} start so: {listed(fitting)}"
+        raise ConfigError("--study", name, found, f"--study {fitting[0]}")
+    known = f"there are: {listed(names)}" if names else "there is none"
+    raise ConfigError("--study", name, f"no such study in {folder}; {known}")
 
 
 def _parts(file: Path) -> list[Path]:

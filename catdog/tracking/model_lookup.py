@@ -68,6 +68,7 @@ def resolve(
     uri: str | None = None,
     experiment: str = Tracking().experiment,
     data: str | None = None,
+    option: str = "--model",
 ) -> FoundModel:
     """Find the model that a name means.
 
@@ -80,6 +81,7 @@ def resolve(
         experiment: Experiment in which ``best``, prefixes and studies are looked for.
         data: Photos whose runs ``best`` compares: their name, path, or the start of their digest;
             None takes those of the latest run.
+        option: The option that the name was given to, for messages.
 
     Returns:
         The model; of a study, that of its best trial.
@@ -96,11 +98,13 @@ def resolve(
         return _file(Path(name).expanduser())
     tracker = store.open_store(uri, experiment)
     try:
-        return _Search(name, tracker, folder, data).result()
+        return _Search(name, tracker, folder, data, option).result()
     except MlflowException as error:
         reason = str(error).splitlines()[0][:300]
         found = f"{tracker.shown_uri} answers: {reason}"
-        raise ConfigError("--model", name, found, "--model best") from None
+        raise ConfigError(
+            option, name, found, "--model best" if option == "--model" else ""
+        ) from None
 
 
 def _file(path: Path) -> FoundModel:
@@ -128,8 +132,11 @@ KINDS = ("run", "trial")
 class _Search:
     """The search for a name in an MLflow store."""
 
-    def __init__(self, name: str, tracker: Tracker, folder: Path, data: str | None) -> None:
-        self._name, self._tracker, self._folder, self._data = name, tracker, folder, data
+    def __init__(
+        self, name: str, tracker: Tracker, folder: Path, data: str | None, option: str
+    ) -> None:
+        self._name, self._tracker, self._folder = name, tracker, folder
+        self._data, self._option = data, option
         self._client = tracker.client
         self._where = f"experiment {tracker.experiment} of {tracker.shown_uri}"
 
@@ -207,7 +214,7 @@ class _Search:
         fitting = ids_with_prefix(self._name, self._tracker) + matching(self._name, best_runs)
         if len(fitting) > 1:
             shown = f"{len(fitting)} runs and studies of {self._where} start so: {listed(fitting)}"
-            raise self._refusal(shown, f"--model {fitting[0]}")
+            raise self._refusal(shown, f"{self._option} {fitting[0]}")
         if fitting:
             (one,) = fitting
             return self._best_trial(one, best_runs) if one in best_runs else one
@@ -263,6 +270,9 @@ class _Search:
                 raise self._refusal(found) from None
             raise self._refusal(f"{run.lacks(CHECKPOINT)}; put it back") from None
 
-    def _refusal(self, found: str, fix: str = "--model best") -> ConfigError:
+    def _refusal(self, found: str, fix: str = "") -> ConfigError:
         """Return the error; without the fix if that is what the user has done."""
-        return ConfigError("--model", self._name, found, "" if fix.endswith(self._name) else fix)
+        fix = fix or ("--model best" if self._option == "--model" else "")
+        return ConfigError(
+            self._option, self._name, found, "" if fix.endswith(self._name) else fix
+        )

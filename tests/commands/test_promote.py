@@ -138,9 +138,11 @@ def test_the_registered_version_is_the_runs_own_model(
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (["--run", "f" * 32], 1, "--model"),
-        (["--study", "nowhere"], 1, "nowhere"),
-        (["--study", "nowhere", "--retrain", "2"], 1, "no study was logged"),
+        (["--run", "f" * 32], 1, "--run=ffff"),
+        (["--study", "nowhere"], 1, "--study=nowhere: "),
+        (["--study", "nowhere", "--retrain", "2"], 1, "--study=nowhere: no study was logged"),
+        (["--study", "a", "--data", "b"], 2, "--data is about the experiment's best run"),
+        (["--data", "b"], 1, "has no finished run"),
         (["--run", "a", "--study", "b"], 2, "not allowed with"),
         (["--retrain", "2"], 2, "--retrain needs --study"),
         (["--study", "a", "--retrain", "1", "--seeds", "0"], 2, "--seeds N >= 1"),
