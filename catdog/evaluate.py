@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
-from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
@@ -95,6 +94,7 @@ def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def _model(options: argparse.Namespace, named: Mapping[str, str], scratch: Path) -> Model:
+    console.Console().note("Looking for the model ...")
     from catdog import tracking
     from catdog.cli import stored
     from catdog.tracking import model_lookup, past_run
@@ -148,7 +148,7 @@ def _evaluate(settings: Settings, model: Model, split: str, typed: str) -> None:
     classes = model.found.classes or manifest.classes
     labels = labels_of(photos, manifest.classes, classes)
     tracker = Tracker(uri=store.uri, experiment=store.experiment, root=paths.root())
-    runtime.load_tensorflow()
+    runtime.load_tensorflow(progress.note)
     from catdog.experiment import evaluation_report
     from catdog.inference import classifier
 
@@ -236,8 +236,9 @@ def print_evaluation(
     title: str, figures: Mapping[str, str], classes: Sequence[ClassRow], browse: str
 ) -> None:
     """Print what an evaluation found: metrics, a row for each class, where to see more."""
-    out = RichConsole(width=200, highlight=False)
-    out.print(console.text(title))  # as a table's title it would be wrapped to the table's width
+    out = console.out()
+    # as a table's title it would be wrapped to the table's width
+    out.print(console.text(title), soft_wrap=True)
     table = Table(show_header=False)
     for name, value in figures.items():
         table.add_row(name, value)
@@ -247,7 +248,7 @@ def print_evaluation(
         shown = (f"{row.precision:.4f}", f"{row.recall:.4f}", f"{row.low:.4f} to {row.high:.4f}")
         table.add_row(console.text(row.name), f"{row.photos:,}", *shown, f"{row.f1:.4f}")
     out.print(table)
-    out.print(Text(browse))
+    out.print(Text(browse), soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def _run(options: argparse.Namespace) -> int:
         out = stack.enter_context(_output(options.out))
         _require_folder(options.explain)
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="catdog-")))
-        found, model = _load(options, scratch)
+        found, model = _load(options, scratch, screen)
         tta = options.tta or found.tta
         screen.note(f"model: {found.title}" + (f", tta {tta}" if tta != "none" else ""))
         for line in found.notes:
@@ -143,7 +143,10 @@ def _by_ending(path: Path | None) -> str:
     return ending if ending in FORMATS else "table"
 
 
-def _load(options: argparse.Namespace, scratch: Path) -> tuple[FoundModel, Classifier]:
+def _load(
+    options: argparse.Namespace, scratch: Path, screen: Progress
+) -> tuple[FoundModel, Classifier]:
+    screen.note("Looking for the model ...")
     from catdog.tracking import model_lookup
 
     found = model_lookup.resolve(
@@ -151,7 +154,7 @@ def _load(options: argparse.Namespace, scratch: Path) -> tuple[FoundModel, Class
         data=options.data,
     )  # fmt: skip
     runtime.configure(None)
-    runtime.load_tensorflow()
+    runtime.load_tensorflow(screen.note)
     from catdog.inference import classifier
 
     given = options.classes.split(",") if options.classes else found.classes

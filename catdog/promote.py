@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from rich.console import Console as RichConsole
 from rich.table import Table
 
 from catdog.cli import arguments, console, hydra_app
@@ -82,10 +81,11 @@ def _options() -> argparse.Namespace:
 
 def _promote(options: argparse.Namespace) -> bool:
     """Do what the options say; return whether the model is the champion then."""
+    say = console.Console().note
+    say("Looking for the model ...")
     from catdog import tracking
     from catdog.tracking.registry import CHAMPION, Registry
 
-    say = console.Console().note
     tracker = tracking.open_store(options.uri, options.experiment)
     registry = Registry(tracker, options.name)
     name = options.study or options.run or "best"
@@ -121,7 +121,7 @@ def print_retrained(found: RetrainResult) -> None:
         values = "  ".join(f"{value:.4f}" for value in one.values)
         row = (f"{one.before:.4f}", f"{one.mean:.4f}", f"{one.spread:.4f}", values)
         table.add_row(console.text(one.trial), *row, style="bold" if one is found.settings else "")
-    RichConsole(width=200, highlight=False).print(table)
+    console.out().print(table)
 
 
 def _find(name: str, options: argparse.Namespace) -> FoundModel:
@@ -165,9 +165,8 @@ def _register(model: FoundModel, registry: Registry, tracker: Tracker, *, promot
 def print_version(name: str, version: str, alias: str) -> None:
     """Print the version's number, its alias, and the name to use it by."""
     use = f"models:/{name}@{alias}" if alias == "champion" else f"models:/{name}/{version}"
-    RichConsole(width=200, highlight=False).print(
-        console.text(f"version {version} of {name}, {alias}: {use}")
-    )
+    told = console.text(f"version {version} of {name}, {alias}: {use}")
+    console.out().print(told, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def _test(cfg: DictConfig) -> dict[str, float]:
 
     settings, progress = hydra_app.settings_of(cfg), console.Console()
     manifest, weights = inputs.photos_and_weights(settings, progress)
-    runtime.load_tensorflow()
+    runtime.load_tensorflow(progress.note)
     from catdog.experiment import build, prefix
 
     extractor = prefix.extractor(settings, weights, Memo())

@@ -8,17 +8,16 @@ import importlib
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 from optuna_workers import current_trial
-from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
-from catdog.cli import hydra_app, overrides
+from catdog.cli import console, hydra_app, overrides
 from catdog.core import paths
 from catdog.core.memo import Memo
 from catdog.errors import FullDiskError
@@ -64,6 +63,7 @@ def with_best(words: Sequence[str]) -> list[str]:
     named = overrides.named(words)
     if not any(word.startswith("+best=") for word in words):
         return list(words)
+    console.Console().note("Looking for the study in the MLflow store ...")
     from catdog import tracking
     from catdog.study import winner
 
@@ -121,12 +121,14 @@ def run(cfg: DictConfig, tracker: Tracker | None = None, **facts: Any) -> Outcom
         **facts: Further arguments of the run's ``Provenance``.
     """
     settings, provenance = hydra_app.settings_of(cfg), _provenance(cfg, **facts)
-    from catdog.cli import console, inputs
+    from catdog.cli import inputs
 
     progress = console.Console()
     manifest, weights = inputs.photos_and_weights(settings, progress)
-    tracker = tracker or _tracker(settings.tracking.uri, settings.tracking.experiment)
-    experiment = _experiment()
+    if tracker is None:
+        progress.note("Opening the MLflow store ...")
+        tracker = _tracker(settings.tracking.uri, settings.tracking.experiment)
+    experiment = _experiment(progress.note)
     clock = experiment.Clock(started=STARTED)
     outcome: Outcome = experiment.run(
         settings, manifest, weights, tracker, provenance=provenance, progress=progress, clock=clock
@@ -151,7 +153,7 @@ def _provenance(cfg: DictConfig, **facts: Any) -> Provenance:
 
 
 def print_summary(outcome: Outcome, browse: str) -> None:
-    """Print the table that ends a run."""
+    """Print the table that ends a run, and below it where to see the run."""
     fitted, test, seconds = outcome.fitted, outcome.test, outcome.seconds
     table = Table(title=f"run {outcome.run_id[:8]}", show_header=False, title_justify="left")
     ran = len(fitted.history["lr"])
@@ -173,9 +175,10 @@ def print_summary(outcome: Outcome, browse: str) -> None:
     spent = sorted((s for s in seconds.items() if s[0] != "total"), key=lambda s: -s[1])
     shown = "  ".join(f"{name} {value:.1f}" for name, value in spent)
     table.add_row("seconds", f"{seconds['total']:.1f}: {shown}")
-    table.add_row("browse", Text(browse))
-    # wide: a terminal wraps long lines itself, and a command that rich wraps cannot be pasted
-    RichConsole(width=200, highlight=False).print(table)
+    out = console.out()
+    out.print(table)
+    # whole: a terminal wraps a long line itself, and what rich wraps cannot be pasted
+    out.print(Text(browse), soft_wrap=True)
 
 
 def _try(cfg: DictConfig, trial: SweepTrial) -> float:
@@ -221,10 +224,10 @@ def _tracker(uri: str | None, experiment: str, *, patient: bool = False) -> Trac
     return tracking.Tracker(uri=uri, experiment=experiment, root=root, patient=patient)
 
 
-def _experiment() -> ModuleType:
+def _experiment(notify: Callable[[str], None] = lambda _: None) -> ModuleType:
     from catdog.core import runtime
 
-    runtime.load_tensorflow()
+    runtime.load_tensorflow(notify)
     from catdog import experiment
 
     return experiment

@@ -64,6 +64,7 @@ class StudyRun(SweepCallback):
         run = tracker.open(parent.run_id)
         run.drop_tags(tag for tag in dead if tag.startswith(f"{owners.OWNER}."))
         run.tags(_owner())
+        console.Console().note("Starting the trials; each worker loads TensorFlow first ...")
         if parent.status != "RUNNING":
             run.resume()
 
@@ -97,6 +98,7 @@ class StudyRun(SweepCallback):
 
     def _store(self, info: StudyInfo) -> Tracker:
         if self._tracker is None:
+            console.Console().note("Opening the MLflow store ...")
             from catdog import tracking
 
             choice = info.config.tracking
