@@ -14,7 +14,7 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
-from catdog.cli import console, hydra_app
+from catdog.cli import closed_pipe, console, hydra_app
 from catdog.core import paths
 from catdog.errors import shown
 from catdog.study import catalog
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Print the searches, or run one."""
+    closed_pipe.end_quietly()
     words, folder = sys.argv[1:], paths.sweeps()
     known = catalog.searches(folder)
     if not words or words[0] in ("-h", "--help"):

@@ -23,6 +23,7 @@ from omegaconf.resolvers import oc
 from optuna_workers.masking import remember
 from optuna_workers.workers import hydra_folder
 
+from catdog.cli import closed_pipe
 from catdog.cli.overrides import CONFIG, named, plain
 from catdog.core import interrupts, paths
 from catdog.errors import CatdogError
@@ -160,6 +161,7 @@ def start(task: Callable[[DictConfig], Any]) -> None:
             trials.
     """
     interrupts.handle()
+    closed_pipe.end_quietly()
     paths.remember(Path.cwd())
     gc.disable()  # Hydra copies its configuration some 150,000 times and leaves no garbage
     # it also copies all registered configs for each group that --help lists; nothing changes them
