@@ -45,7 +45,7 @@ WORDS = {
 """What follows a command's name."""
 
 NOISE = re.compile(
-    r"Warning\b|WARNING|deprecat|oneDNN|cuda|E0000|I0000|W0000|tensorflow/|absl|/site-packages/"
+    r"Warning\b|WARNING|deprecat|oneDNN|cuda|E0000|I0000|W0000|tensorflow/(?:core|compiler|python)|absl|/site-packages/"
     r"|it/s\]|alembic|INFO  "
 )
 """What TensorFlow, MLflow, tqdm and their like write."""

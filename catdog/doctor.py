@@ -68,6 +68,8 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
         return
     with resources.tensorflow_gpus() as gpus:  # it loads during the other checks
         yield from _all(options)
+        if sys.stderr.isatty():
+            print("Loading TensorFlow, which knows of GPUs ...", file=sys.stderr, flush=True)
         try:
             yield _devices(gpus(), has_nvidia=resources.has_nvidia())
         except CatdogError as error:
