@@ -40,7 +40,8 @@ def _test(cfg: DictConfig) -> dict[str, float]:
     from catdog.core.memo import Memo
 
     settings, progress = hydra_app.settings_of(cfg), console.Console()
-    manifest, weights = inputs.photos_and_weights(settings, progress)
+    known = Memo() if SUGGESTIONS_FILE in os.environ else None  # its search has listed the photos
+    manifest, weights = inputs.photos_and_weights(settings, progress, known)
     runtime.load_tensorflow(progress.note)
     from catdog.experiment import build, prefix
 

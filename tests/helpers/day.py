@@ -177,7 +177,7 @@ class Day:
             said.append(line)
             if line.startswith("Ctrl-C ends it"):
                 os.killpg(process.pid, signal.SIGINT)
-        text = "".join(said)
+        text = "".join(said).replace(str(self._home), "~")
         self._said = text if step.opens else self._said + text
         self._learn(step.shown, self._said)
         return Done(process.wait(), text, missing(step.shown, self._said))
