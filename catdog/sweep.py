@@ -35,6 +35,8 @@ def main() -> None:
     names = [search.name for search in known]
     if name not in names:
         hydra_app.exit_with(catalog.unknown_message(name, names), 1)
+    if not any(word.startswith("-") for word in rest):  # no --cfg, --info or --help
+        console.Console().note(f"Preparing the search {name} ...")
     sys.argv = [sys.argv[0], "--config-dir", str(folder), "--config-name", name, *rest]
     from catdog import train
 

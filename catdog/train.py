@@ -41,6 +41,8 @@ def main() -> None:
     """Run the command."""
     with hydra_app.one_message():
         sys.argv[1:] = with_best(sys.argv[1:])
+    if {"-m", "--multirun"} & set(sys.argv[1:]):
+        console.Console().note("Preparing the sweep ...")
     hydra_app.start(task)
 
 

@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import venv
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -220,15 +221,16 @@ def main() -> None:
     name = "dogs-vs-cats-2k-native.zip"
     parser.add_argument("--photos", type=Path, default=ROOT.parent / "shared/data" / name)
     parser.add_argument("--install", action="store_true", help="as make does, from the index")
-    parser.add_argument("--most", type=int, default=1000, help="commands; the others come later")
+    parser.add_argument("--seconds", type=float, default=1e9, help="begin no command after that")
     options = parser.parse_args()
     options.folder.mkdir(exist_ok=True)
     day = Day(options.folder, options.photos, install=options.install)
     at = options.folder / "done"
     begun = int(at.read_text()) if at.exists() else 0
-    for k, step in itertools.islice(
-        enumerate(steps((ROOT / options.page).resolve())), begun, begun + options.most
-    ):
+    end = time.monotonic() + options.seconds
+    for k, step in itertools.islice(enumerate(steps(ROOT / options.page)), begun, None):
+        if time.monotonic() > end:
+            break
         done = day.run(step)
         (options.folder / f"{k}.txt").write_text(done.said)
         print(
