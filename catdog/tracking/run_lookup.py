@@ -93,14 +93,14 @@ class Comparable:
 
     @property
     def data(self) -> str:
-        """The photos in words, such as ``kaggle pets.zip, 80/10/10 photos, data 1a2b3c4d``."""
+        """The photos in words, such as ``kaggle pets.zip (80/10/10 photos, 1a2b3c4d)``."""
         params: Mapping[str, str] = self.runs[0].data.params
-        path = Path(params.get("data.path", "")).name
-        name = " ".join(filter(None, [params.get("data.name", ""), path.replace("null", "")]))
+        path = Path(params.get("data.path", "")).name.replace("null", "")
+        name = " ".join(filter(None, [params.get("data.name", "photos"), path]))
         counts = [params.get(f"data.photos.{split}", "") for split in ("train", "val", "test")]
         photos = f"{'/'.join(counts)} photos" if all(counts) else ""
-        digest = f"data {self.digest[:8]}" if self.digest else "photos that the run does not name"
-        return ", ".join(filter(None, [name, photos, digest]))
+        facts = ", ".join(filter(None, [photos, self.digest[:8]]))
+        return f"{name} ({facts or 'which, no run says'})"
 
     @property
     def objective(self) -> str:
@@ -155,13 +155,14 @@ def left_out(
         tracker: The MLflow store.
     """
     others = [one for one in groups if one is not chosen]
-    lines = [f"compared: runs on {chosen.data}, for {chosen.objective}"] if others else []
+    lines = [f"compared: runs on {chosen.data} for {chosen.objective}"] if others else []
     for one in others[:SHOWN]:
         how = f"--data {one.digest[:8]}"
         if one.digest == chosen.digest or not one.digest:
             how = f"--model {next(iter(one.ranked(tracker)), one.runs[0].info.run_id)[:8]}"
         runs = f"{len(one.runs)} run{'s' if len(one.runs) > 1 else ''}"
-        lines.append(f"left out: {runs} on {one.data}, for {one.objective}: {how}")
+        goal = "" if one.objective == chosen.objective else f" for {one.objective}"
+        lines.append(f"left out: {runs} on {one.data}{goal}: {how}")
     if more := sum(len(one.runs) for one in others[SHOWN:]):
         lines.append(f"left out: {more} more runs on other photos")
     return tuple(lines)

@@ -165,7 +165,8 @@ def test_a_registry_that_cannot_be_reached_is_one_message(
         promote.main()
     err = capfd.readouterr().err
     assert ended.value.code == 1
-    assert err.count("\n") == 1 and "--uri=http://127.0.0.1:9" in err and "refused" in err
+    assert err.count("\n") == 2 and err.startswith("Looking for the model ...\n")
+    assert "--uri=http://127.0.0.1:9" in err and "refused" in err
 
 
 @pytest.mark.tensorflow

@@ -89,10 +89,10 @@ def test_best_compares_only_runs_with_the_objective_of_the_latest(
         runs = [log(tracker, loss=1 - a, accuracy=a, params=objective) for a in accuracies]
     found = resolve("best")
     assert (found.run_id, found.metric, found.value) == (runs[0].run_id, "val/accuracy", 0.95)
-    assert found.notes[0].endswith("data photos, for the largest val/accuracy")
-    assert found.notes[1].startswith("left out: 1 run on data photos, for the least val/acc")
+    assert found.notes[0] == "compared: runs on photos (photos) for the largest val/accuracy"
+    assert found.notes[1].startswith("left out: 1 run on photos (photos) for the least val/acc")
     assert found.notes[2] == (
-        f"left out: 2 runs on data photos, for the least val/loss: --model {by_loss.run_id[:8]}"
+        f"left out: 2 runs on photos (photos) for the least val/loss: --model {by_loss.run_id[:8]}"
     )
 
 
@@ -124,8 +124,8 @@ def test_best_compares_only_runs_on_the_photos_of_the_latest(
     assert (found.run_id, found.value) == (pets.run_id, 0.3)
     assert found.title.startswith("best of 2 runs: ")
     assert found.notes == (
-        "compared: runs on kaggle pets.zip, 80/10/9 photos, data cacacaca, for the least val/loss",
-        "left out: 1 run on demo, data d0d0d0d0, for the least val/loss: --data d0d0d0d0",
+        "compared: runs on kaggle pets.zip (80/10/9 photos, cacacaca) for the least val/loss",
+        "left out: 1 run on demo (d0d0d0d0): --data d0d0d0d0",
     )
     log(tracker, loss=0.6, digest=DEMO, params=OF_DEMO)
     assert resolve("best").value == 0.1, "the latest run saw the drawings"
@@ -151,7 +151,11 @@ def test_data_chooses_whose_runs_are_compared(
 @pytest.mark.parametrize(
     ("asked", "name", "message"),
     [
-        ("pest.zip", "best", "--data=pest.zip: no finished .* saw it; there are: demo, data d0d0"),
+        (
+            "pest.zip",
+            "best",
+            "--data=pest.zip: no finished .* saw it; there are: demo .d0d0d0d0.; try",
+        ),
         ("d0d", "best", "try `--data d0d0d0d0`"),
         ("demo", "heads", "the model is heads; try `--model best`"),
     ],
