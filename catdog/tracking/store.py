@@ -56,6 +56,8 @@ class Tracker:
         self, *, uri: str | None, experiment: str, root: Path, patient: bool = False
     ) -> None:
         self.uri = paths.store(uri, root)
+        # asked now: MLflow sets the environment's MLFLOW_TRACKING_URI itself later
+        self._usual = self.uri == paths.store(None, root)
         paths.remember_address(self.uri)
         if self.shown_uri != self.uri:  # MLflow prints the address of each run, password and all
             os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
@@ -235,8 +237,7 @@ class Tracker:
         page = f"/#/experiments/{self.experiment_id}/runs/{run_id}"
         if self.uri.startswith("http"):
             return self.shown_uri.rstrip("/") + page
-        own = self.uri == paths.store(None, paths.root())  # what the command would take itself
-        words = [] if own else ["--uri", self.shown_uri]
+        words = [] if self._usual else ["--uri", self.shown_uri]
         return f"{shlex.join(['python', '-m', 'catdog.ui', *words])}\nhttp://127.0.0.1:5000{page}"
 
     def _end_dead_runs(self) -> None:
