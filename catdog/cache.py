@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console as RichConsole
 from rich.filesize import decimal
 from rich.table import Table
 
@@ -94,10 +93,11 @@ def print_items(root: Path, items: Sequence[Item], others: Sequence[str]) -> Non
             where,
         )
         table.add_row(*map(console.text, row))
-    out = RichConsole(width=None if sys.stdout.isatty() else 200, highlight=False)
+    out = console.out()
     out.print(table)
     if others:
-        out.print(console.text(f"not catdog's, never removed: {', '.join(others)}"))
+        said = f"not catdog's, never removed: {', '.join(others)}"
+        out.print(console.text(said), soft_wrap=True)
 
 
 def _prune(root: Path, options: argparse.Namespace) -> None:

@@ -68,6 +68,8 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
         return
     with resources.tensorflow_gpus() as gpus:  # it loads during the other checks
         yield from _all(options)
+        if sys.stderr.isatty():
+            print("Loading TensorFlow, which knows of GPUs ...", file=sys.stderr, flush=True)
         try:
             yield _devices(gpus(), has_nvidia=resources.has_nvidia())
         except CatdogError as error:
@@ -96,15 +98,27 @@ def _show(finding: Finding) -> None:
     """Print a finding, and in a second line what to do about it."""
     try:
         from rich.console import Console
+        from rich.table import Table
         from rich.text import Text
     except ImportError:
         words = (finding.mark, finding.name, shown(finding.text), shown(finding.fix))
         print(*words, sep="  ", flush=True)
         return
     style = STYLES.get(finding.mark, "dim")
-    line = Text.assemble((f"{finding.mark:<9}", style), f"{finding.name:<11}", shown(finding.text))
-    out = Console(highlight=False)
-    out.print(line, soft_wrap=True)
+    mark, name, out = (
+        Text(f"{finding.mark:<9}", style),
+        f"{finding.name:<11}",
+        Console(highlight=False),
+    )
+    if out.is_terminal:
+        line = Table.grid()
+        line.add_column(width=9)
+        line.add_column(width=11)
+        line.add_column(overflow="fold")
+        line.add_row(mark, name, Text(shown(finding.text)))
+        out.print(line)
+    else:
+        out.print(Text.assemble(mark, name, shown(finding.text)), soft_wrap=True)
     if finding.fix:
         out.print(Text(f"{'':20}-> {shown(finding.fix)}"), soft_wrap=True)
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
-from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
@@ -38,7 +37,7 @@ SPLITS = ("unseen", "all", "train", "val", "test")
 ROWS = 30
 """Most classes that have a row each on the screen."""
 
-OWN = ("--model", "--split")
+OWN = ("--model", "--split", "--data")
 """Options of the command, beside Hydra's."""
 
 EPILOG = """\
@@ -74,11 +73,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="catdog-") as scratch:
         with hydra_app.one_message():
             words = typed.as_meant(words)
-            model = _model(options.model, overrides.named(words), Path(scratch))
+            model = _model(options, overrides.named(words), Path(scratch))
         kept = kept_overrides(model.overrides, words)
         sys.argv[1:] = [*choices.still_used(kept, words), *words]
         file = Path(options.model)
         own = ["--model", str(file.absolute()) if file.is_file() else options.model]
+        own += ["--data", options.data] if options.data is not None else []
         own += ["--split", options.split] if options.split != "unseen" else []
         command = typed.command(words, "evaluate", own)
 
@@ -94,22 +94,26 @@ def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         "evaluate",
         "Score a trained model, with 95 % confidence intervals.",
         EPILOG,
-        usage="%(prog)s [--model NAME] [--split SPLIT] [key=value ...]",
+        usage="%(prog)s [--model NAME] [--data NAME] [--split SPLIT] [key=value ...]",
     )
     add = parser.add_argument
     add(OWN[0], default="best", help="as catdog.predict takes it (best)")
     add(OWN[1], choices=SPLITS, default="unseen", help="which photos (unseen)")
+    add(OWN[2], metavar="NAME", help=arguments.DATA)
     return parser.parse_known_args(words)
 
 
-def _model(name: str, named: Mapping[str, str], scratch: Path) -> Model:
+def _model(options: argparse.Namespace, named: Mapping[str, str], scratch: Path) -> Model:
+    console.Console().note("Looking for the model ...")
     from catdog import tracking
     from catdog.cli import stored
     from catdog.tracking import model_lookup, past_run
 
-    uri = named.get("tracking.uri")
+    name, uri = options.model, named.get("tracking.uri")
     experiment = named.get("tracking.experiment", Tracking().experiment)
-    found = model_lookup.resolve(name, folder=scratch, uri=uri, experiment=experiment)
+    found = model_lookup.resolve(
+        name, folder=scratch, uri=uri, experiment=experiment, data=options.data
+    )
     if not found.run_id:
         return Model(name, found)
     run = tracking.open_store(uri, experiment).open(found.run_id)
@@ -147,12 +151,14 @@ def _evaluate(settings: Settings, model: Model, split: str, typed: str) -> None:
     from catdog.tracking import Tracker
 
     progress, store, tta = console.Console(), settings.tracking, settings.evaluation.tta
+    for line in model.found.notes:
+        progress.note(line)
     manifest = inputs.photos(settings, progress, to_train=False)
     chosen = choose_photos(manifest, split, model, progress)
     classes = model.found.classes or manifest.classes
     photos, labels = labelled(chosen, manifest.classes, classes, progress)
     tracker = Tracker(uri=store.uri, experiment=store.experiment, root=paths.root())
-    runtime.load_tensorflow()
+    runtime.load_tensorflow(progress.note)
     from catdog.experiment import evaluation_report
     from catdog.inference import classifier
 
@@ -256,8 +262,9 @@ def print_evaluation(
     title: str, figures: Mapping[str, str], classes: Sequence[ClassRow], browse: str
 ) -> None:
     """Print what an evaluation found: metrics, a row for each class, where to see more."""
-    out = RichConsole(width=200, highlight=False)
-    out.print(console.text(title))  # as a table's title it would be wrapped to the table's width
+    out = console.out()
+    # as a table's title it would be wrapped to the table's width
+    out.print(console.text(title), soft_wrap=True)
     table = Table(show_header=False)
     for name, value in figures.items():
         table.add_row(name, value)

@@ -34,7 +34,7 @@ SKIPPED = 3
 
 EPILOG = """\
 models:
-  best                      the experiment's best run, by its objective
+  best                      the best run on the latest run's photos, by its objective
   69f9ede4                  a run, by its name, its id or a unique prefix of one
   lr_dropout-ce32ebd5       the winner of a study, by its name or a unique prefix
   models:/catdog@champion   a model of MLflow's registry; also models:/catdog/3, catdog
@@ -69,6 +69,7 @@ def _options() -> argparse.Namespace:
     add = parser.add_argument
     add("photos", nargs="+", metavar="PHOTO|FOLDER|ZIP", help="what to classify")
     add("--model", default="best", help="see below (best)")
+    add("--data", metavar="NAME", help=arguments.DATA)
     add("--format", choices=FORMATS, help="of the output (by the ending of --out, else table)")
     add("--out", type=paths.expanded, metavar="FILE", help="write the output there, not to stdout")
     add("--tta", choices=("none", "flip"), help="flip: mean with the mirror image (the run's own)")
@@ -94,9 +95,11 @@ def _run(options: argparse.Namespace) -> int:
         out = stack.enter_context(_output(options.out))
         _require_folder(options.explain)
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="catdog-")))
-        found, model = _load(options, scratch)
+        found, model = _load(options, scratch, screen)
         tta = options.tta or found.tta
         screen.note(f"model: {found.title}" + (f", tta {tta}" if tta != "none" else ""))
+        for line in found.notes:
+            screen.note(line)
         few = len(files) <= shutil.get_terminal_size().lines
         bar = Progress() if few or out.isatty() else screen  # no bar between rows in a terminal
         advance = stack.enter_context(bar.track("Predicting", len(files)))
@@ -140,14 +143,18 @@ def _by_ending(path: Path | None) -> str:
     return ending if ending in FORMATS else "table"
 
 
-def _load(options: argparse.Namespace, scratch: Path) -> tuple[FoundModel, Classifier]:
+def _load(
+    options: argparse.Namespace, scratch: Path, screen: Progress
+) -> tuple[FoundModel, Classifier]:
+    screen.note("Looking for the model ...")
     from catdog.tracking import model_lookup
 
     found = model_lookup.resolve(
-        options.model, folder=scratch, uri=options.uri, experiment=options.experiment
-    )
+        options.model, folder=scratch, uri=options.uri, experiment=options.experiment,
+        data=options.data,
+    )  # fmt: skip
     runtime.configure(None)
-    runtime.load_tensorflow()
+    runtime.load_tensorflow(screen.note)
     from catdog.inference import classifier
 
     given = options.classes.split(",") if options.classes else found.classes

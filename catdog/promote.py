@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from rich.console import Console as RichConsole
 from rich.table import Table
 
 from catdog.cli import arguments, console, hydra_app
@@ -62,6 +61,7 @@ def _options() -> argparse.Namespace:
     which.add_argument("--study", metavar="NAME", help="its winner")
     about = "this run, by id or name (else the experiment's best)"
     which.add_argument("--run", metavar="NAME", help=about)
+    add("--data", metavar="NAME", help=arguments.DATA)
     about = "train the study's K best trials on several seeds first; decide on the mean"
     add("--retrain", type=int, default=0, metavar="K", help=about)
     add("--seeds", type=int, default=3, metavar="N", help="seeds of --retrain (3)")
@@ -71,6 +71,8 @@ def _options() -> argparse.Namespace:
     add("--uri", help="MLflow store (MLFLOW_TRACKING_URI, else the project's own)")
     add("--experiment", default=Tracking().experiment, help="where runs are looked for (catdog)")
     options = parser.parse_args()
+    if options.data is not None and (options.study or options.run):
+        parser.error("--data is about the experiment's best run: not with --study or --run")
     if options.retrain and not options.study:
         parser.error("--retrain needs --study")
     if options.retrain < 0 or options.seeds < 1:
@@ -80,10 +82,11 @@ def _options() -> argparse.Namespace:
 
 def _promote(options: argparse.Namespace) -> bool:
     """Do what the options say; return whether the model is the champion then."""
+    say = console.Console().note
+    say("Looking for the model ...")
     from catdog import tracking
     from catdog.tracking.registry import CHAMPION, Registry
 
-    say = console.Console().note
     tracker = tracking.open_store(options.uri, options.experiment)
     registry = Registry(tracker, options.name)
     name = options.study or options.run or "best"
@@ -98,6 +101,8 @@ def _promote(options: argparse.Namespace) -> bool:
     candidate = _find(name, options)
     champion = registry.version_of(CHAMPION)
     say(f"candidate: {candidate.title}")
+    for line in candidate.notes:
+        say(line)
     if champion and champion.run_id == candidate.run_id:
         say(f"it is the champion already: models:/{options.name}@{CHAMPION}")
         return True
@@ -117,7 +122,7 @@ def print_retrained(found: RetrainResult) -> None:
         values = "  ".join(f"{value:.4f}" for value in one.values)
         row = (f"{one.before:.4f}", f"{one.mean:.4f}", f"{one.spread:.4f}", values)
         table.add_row(console.text(one.trial), *row, style="bold" if one is found.settings else "")
-    RichConsole(width=200, highlight=False).print(table)
+    console.out().print(table)
 
 
 def _find(name: str, options: argparse.Namespace) -> FoundModel:
@@ -126,7 +131,7 @@ def _find(name: str, options: argparse.Namespace) -> FoundModel:
     with tempfile.TemporaryDirectory(prefix="catdog-") as scratch:
         return model_lookup.resolve(
             name, folder=Path(scratch), uri=options.uri, experiment=options.experiment,
-            option="--study" if options.study else "--run",
+            data=options.data, option="--study" if options.study else "--run",
         )  # fmt: skip
 
 
@@ -161,9 +166,8 @@ def _register(model: FoundModel, registry: Registry, tracker: Tracker, *, promot
 def print_version(name: str, version: str, alias: str) -> None:
     """Print the version's number, its alias, and the name to use it by."""
     use = f"models:/{name}@{alias}" if alias == "champion" else f"models:/{name}/{version}"
-    RichConsole(width=200, highlight=False).print(
-        console.text(f"version {version} of {name}, {alias}: {use}")
-    )
+    told = console.text(f"version {version} of {name}, {alias}: {use}")
+    console.out().print(told, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from rich.console import Console as RichConsole
 from rich.table import Table
 
 from catdog.cli import arguments, choices, console, hydra_app
@@ -59,6 +58,7 @@ def main() -> NoReturn:
     """Run the command."""
     options = _options()
     try:
+        console.Console().note("Looking for the run ...")
         named = {key_of(word) for word in options.overrides}
         with hydra_app.disks_told():
             original = find(options.run, options.uri, options.experiment, named)
@@ -222,9 +222,9 @@ def print_comparison(
     title: str, figures: int, differing: Sequence[Difference], reasons: Sequence[Reason]
 ) -> None:
     """Print which figures of a repeat differ, and what may be the reason."""
-    out, others = RichConsole(width=200, highlight=False), sum(d.differing for d in differing)
+    out, others = console.out(), sum(d.differing for d in differing)
     summary = f"{title}: {figures - others} of {figures} figures are the same to the last bit"
-    out.print(console.text(summary))
+    out.print(console.text(summary), soft_wrap=True)
     if not differing:
         return
     table = Table("metric", "differ", "first at step", "then", "now", "at most by")

@@ -44,8 +44,9 @@ def _test(cfg: DictConfig) -> Curve:
     from catdog.core.memo import Memo
 
     settings, progress = hydra_app.settings_of(cfg), console.Console()
-    manifest, weights = inputs.photos_and_weights(settings, progress)
-    runtime.load_tensorflow()
+    known = Memo() if SUGGESTIONS_FILE in os.environ else None  # its search has listed the photos
+    manifest, weights = inputs.photos_and_weights(settings, progress, known)
+    runtime.load_tensorflow(progress.note)
     from catdog.experiment import build, prefix
 
     extractor = prefix.extractor(settings, weights, Memo())

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
-from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
@@ -77,8 +76,9 @@ def _inspect(settings: Settings, options: argparse.Namespace, typed: str) -> Non
     manifest, weights = inputs.photos_and_weights(settings, progress)
     if options.split == "train":
         manifest = dataclasses.replace(manifest, photos=tuple(manifest.of("train")))
+    progress.note("Opening the MLflow store ...")
     tracker = Tracker(uri=tracking.uri, experiment=tracking.experiment, root=paths.root())
-    runtime.load_tensorflow()
+    runtime.load_tensorflow(progress.note)
     from catdog.evaluation import label_errors
     from catdog.experiment import label_report, prefix
     from catdog.features import extraction
@@ -99,7 +99,7 @@ def _inspect(settings: Settings, options: argparse.Namespace, typed: str) -> Non
 
 def print_suspects(found: Inspection, folder: Path | None, browse: str, most: int = 10) -> None:
     """Print the first suspects and near-duplicates, and where all of them are written."""
-    out = RichConsole(width=200, highlight=False)
+    out = console.out()
     for sentence in found.sentences():
         out.print(sentence)
     table = Table("label", "suggested", "probability", "split", "photo", title_justify="left")

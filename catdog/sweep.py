@@ -14,7 +14,7 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
-from catdog.cli import console, hydra_app
+from catdog.cli import closed_pipe, console, hydra_app
 from catdog.cli.main import VERSION, version
 from catdog.core import paths
 from catdog.errors import shown
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Print the searches, or run one."""
+    closed_pipe.end_quietly()
     words, folder = sys.argv[1:], paths.sweeps()
     known = catalog.searches(folder)
     if not words or words[0] in ("-h", "--help"):
@@ -38,6 +39,8 @@ def main() -> None:
     names = [search.name for search in known]
     if name not in names:
         hydra_app.exit_with(catalog.unknown_message(name, names), 1)
+    if not any(word.startswith("-") for word in rest):  # no --cfg, --info or --help
+        console.Console().note(f"Preparing the search {name} ...")
     sys.argv = [sys.argv[0], "--config-dir", str(folder), "--config-name", name, *rest]
     from catdog import train
 

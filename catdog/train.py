@@ -8,17 +8,16 @@ import importlib
 import math
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 from optuna_workers import current_trial
-from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
-from catdog.cli import hydra_app, overrides, typed
+from catdog.cli import console, hydra_app, overrides, typed
 from catdog.core import paths
 from catdog.core.memo import Memo
 from catdog.errors import FullDiskError
@@ -43,6 +42,8 @@ def main() -> None:
     """Run the command."""
     with hydra_app.one_message():
         sys.argv[1:] = with_best(sys.argv[1:])
+    if {"-m", "--multirun"} & set(sys.argv[1:]):
+        console.Console().note("Preparing the sweep ...")
     hydra_app.start(task)
 
 
@@ -65,6 +66,7 @@ def with_best(words: Sequence[str]) -> list[str]:
     named = overrides.named(words)
     if not any(word.startswith("+best=") for word in words):
         return list(words)
+    console.Console().note("Looking for the study in the MLflow store ...")
     from catdog import tracking
     from catdog.study import winner
 
@@ -122,13 +124,15 @@ def run(cfg: DictConfig, tracker: Tracker | None = None, **facts: Any) -> Outcom
         **facts: Further arguments of the run's ``Provenance``.
     """
     settings, provenance = hydra_app.settings_of(cfg), _provenance(cfg, **facts)
-    from catdog.cli import console, inputs
+    from catdog.cli import inputs
 
     progress = console.Console()
     answers.check(paths.store(settings.tracking.uri, paths.root()))  # before minutes with photos
     manifest, weights = inputs.photos_and_weights(settings, progress)
-    tracker = tracker or _tracker(settings.tracking.uri, settings.tracking.experiment)
-    experiment = _experiment()
+    if tracker is None:
+        progress.note("Opening the MLflow store ...")
+        tracker = _tracker(settings.tracking.uri, settings.tracking.experiment)
+    experiment = _experiment(progress.note)
     clock = experiment.Clock(started=STARTED)
     outcome: Outcome = experiment.run(
         settings, manifest, weights, tracker, provenance=provenance, progress=progress, clock=clock
@@ -153,7 +157,7 @@ def _provenance(cfg: DictConfig, **facts: Any) -> Provenance:
 
 
 def print_summary(outcome: Outcome, browse: str, counts: Mapping[str, int]) -> None:
-    """Print the table that ends a run.
+    """Print the table that ends a run, and below it where to see the run.
 
     Args:
         outcome: The run's result.
@@ -186,10 +190,10 @@ def print_summary(outcome: Outcome, browse: str, counts: Mapping[str, int]) -> N
     spent = sorted((s for s in seconds.items() if s[0] != "total"), key=lambda s: -s[1])
     parts = "  ".join(f"{name} {value:.1f}" for name, value in spent)
     table.add_row("seconds", f"{seconds['total']:.1f}: {parts}")
-    table.add_row("browse", Text(browse))
-    # wide: a terminal wraps long lines itself, and a command that rich wraps cannot be pasted
-    width = max(200, *(len(line) + 24 for line in browse.splitlines()))
-    RichConsole(width=width, highlight=False).print(table)
+    out = console.out()
+    out.print(table)
+    # whole: a terminal wraps a long line itself, and what rich wraps cannot be pasted
+    out.print(Text(browse), soft_wrap=True)
 
 
 def _try(cfg: DictConfig, trial: SweepTrial) -> float:
@@ -235,10 +239,10 @@ def _tracker(uri: str | None, experiment: str, *, patient: bool = False) -> Trac
     return tracking.Tracker(uri=uri, experiment=experiment, root=root, patient=patient)
 
 
-def _experiment() -> ModuleType:
+def _experiment(notify: Callable[[str], None] = lambda _: None) -> ModuleType:
     from catdog.core import runtime
 
-    runtime.load_tensorflow()
+    runtime.load_tensorflow(notify)
     from catdog import experiment
 
     return experiment

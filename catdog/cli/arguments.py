@@ -6,7 +6,11 @@ import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any
 
+from catdog.cli import closed_pipe
 from catdog.cli.main import version
+
+DATA = "photos whose runs best compares: name, path or digest (the latest run's)"
+"""Help on ``--data``, of every command that takes a model by its name."""
 
 
 def parser(module: str, description: str, epilog: str = "", **more: Any) -> ArgumentParser:
@@ -22,6 +26,7 @@ def parser(module: str, description: str, epilog: str = "", **more: Any) -> Argu
         >>> parser("predict", "Classify photos.").prog
         'python -m catdog.predict'
     """
+    closed_pipe.end_quietly()
     called = sys.argv[0] if sys.argv[0].startswith("catdog ") else f"python -m catdog.{module}"
     formatter = RawDescriptionHelpFormatter
     made = ArgumentParser(called, description=description, epilog=epilog,

@@ -18,6 +18,11 @@ from rich.text import Text
 from catdog.progress import Advance, Progress
 
 
+def out() -> RichConsole:
+    """Return what prints results on stdout: as wide as a terminal; elsewhere lines stay whole."""
+    return RichConsole(width=None if sys.stdout.isatty() else 200, highlight=False)
+
+
 class Console(Progress):
     """Shows progress on stderr, as bars in a terminal and as lines of text elsewhere."""
 

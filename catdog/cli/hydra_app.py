@@ -24,7 +24,7 @@ from omegaconf.resolvers import oc
 from optuna_workers.masking import remember
 from optuna_workers.workers import hydra_folder
 
-from catdog.cli import typed
+from catdog.cli import closed_pipe, typed
 from catdog.cli.main import version
 from catdog.cli.overrides import CONFIG, named, plain
 from catdog.core import interrupts, paths
@@ -179,6 +179,7 @@ def start(task: Callable[[DictConfig], Any], own: Sequence[str] = ()) -> None:
         if message := mistakes.unknown_flag(sys.argv[1:], own):
             exit_with(message, 2)
     interrupts.handle()
+    closed_pipe.end_quietly()
     paths.remember(Path.cwd())
     sys.argv[1:] = inspection.without_multirun(sys.argv[1:])
     gc.disable()  # Hydra copies its configuration some 150,000 times and leaves no garbage

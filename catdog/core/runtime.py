@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 
 def configure(threads: int | None) -> None:
@@ -24,10 +24,15 @@ def configure(threads: int | None) -> None:
             os.environ[name] = str(threads)
 
 
-def load_tensorflow() -> None:
-    """Import TensorFlow and Keras without their start-up messages, shown only on failure."""
+def load_tensorflow(notify: Callable[[str], None] = lambda _: None) -> None:
+    """Import TensorFlow and Keras without their start-up messages, shown only on failure.
+
+    Args:
+        notify: Is told so before, as it takes seconds.
+    """
     if "tensorflow" in sys.modules:
         return
+    notify("Loading TensorFlow ...")
     with _stderr_held_back():
         import keras  # noqa: F401
         import tensorflow  # noqa: F401

@@ -71,6 +71,7 @@ def run(
     with _tracked(tracker, f"{provenance.label} {name}".strip(), tags, watcher) as run:
         with clock.stage("logging"):
             run_report.describe(run, settings, manifest, weights, provenance, state)
+        progress.note(f"Building {settings.backbone.name} ...")
         with clock.stage("build"):
             extractor = prefix.extractor(settings, weights, memo)
         with clock.stage("features"):

@@ -167,6 +167,7 @@ class Stages:
             photos = self.manifest.of("test")
             labels = np.array([photo.label for photo in photos])
             scores = score(probabilities, labels)
+        self.progress.note("Logging pictures and the model ...")
         with self.clock.stage("logging"):
             run_report.evaluation(
                 self.run, photos, self.manifest.classes, probabilities, labels, scores

@@ -1,9 +1,9 @@
-"""A study's description in MLflow, in Markdown: question, data, result, space, commands."""
+"""What is said of a study: its description in MLflow, and the last lines in the terminal."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from catdog.cli import typed
@@ -20,7 +20,7 @@ STORE_KEYS = ("tracking.uri", "tracking.experiment")
 
 
 def write(info: StudyInfo, command: str, winners: Sequence[Winner] = (), metric: str = "") -> str:
-    """Return the description.
+    """Return the description in MLflow, in Markdown: question, data, result, space, commands.
 
     Args:
         info: The study.
@@ -47,6 +47,27 @@ def repeat_command(info: StudyInfo) -> str:
     return commands.command("python", "-m", "catdog.train", *words)
 
 
+def closing(info: StudyInfo, best: Sequence[int], browse: str) -> Iterator[str]:
+    """Yield what the terminal shows below the sweeper's own lines, which name the best trial.
+
+    Args:
+        info: The study.
+        best: Numbers of its best trials.
+        browse: What to do to see the study in MLflow's pages.
+    """
+    if len(best) > 1 and len(info.directions) == 1:
+        yield (
+            "its trials saw several data sets or objectives, so their values cannot be compared; "
+            f"the best of each: trial {', '.join(map(str, best))}"
+        )
+    if len(best) == 1:
+        evaluate = commands.command("python", "-m", "catdog.evaluate", "--model", info.name)
+        yield f"next: {evaluate}"
+        promote = commands.command("python", "-m", "catdog.promote", "--study", info.name)
+        yield f"      {promote}"
+    yield from browse.splitlines()
+
+
 def _question(info: StudyInfo) -> str:
     """Return the question of the search, or nothing for a study without a file in sweeps/."""
     name = str(info.config.hydra.job.config_name)
@@ -60,7 +81,12 @@ def _result(info: StudyInfo, winners: Sequence[Winner], metric: str) -> str:
     shown = ", ".join(f"{counts[state]} {name}" for state, name in names.items() if counts[state])
     shown = f"{sum(counts.values())} of {info.n_trials} trials ended ({shown or 'none'})"
     if len(winners) != 1:
-        return f"{shown}; {len(winners)} on the Pareto front" if winners else shown
+        of = (
+            "the Pareto front"
+            if len(info.directions) > 1
+            else "a data set each: no value compares"
+        )
+        return f"{shown}; {len(winners)} best, on {of}" if winners else shown
     best = winners[0]
     params = " ".join(f"{name}={_short(value)}" for name, value in best.params.items())
     return f"best {metric} **{best.values[0]:.5g}**, trial {best.trial}: {_code(params)}; {shown}"

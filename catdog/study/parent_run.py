@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from optuna_workers import Postponed, StudyInfo, SweepCallback, TrialInfo
 from optuna_workers.masking import without_passwords
 
-from catdog.cli import typed
+from catdog.cli import console, typed
 from catdog.core import paths
 from catdog.errors import ConfigError
 from catdog.mlflow_store import outage
@@ -64,6 +64,7 @@ class StudyRun(SweepCallback):
         run = tracker.open(parent.run_id)
         run.drop_tags(tag for tag in dead if tag.startswith(f"{owners.OWNER}."))
         run.tags(_owner())
+        console.Console().note("Starting the trials; each worker loads TensorFlow first ...")
         if parent.status != "RUNNING":
             run.resume()
 
@@ -82,7 +83,12 @@ class StudyRun(SweepCallback):
         run = tracker.open(parent.run_id)
         try:
             self._log_progress(info)
-            Result(tracker, run, info).log()
+            say = console.Console().note
+            say("Logging the study's table and pictures ...")
+            result = Result(tracker, run, info)
+            result.log()
+            for line in note.closing(info, result.trials, tracker.how_to_browse(run.run_id)):
+                say(line)
         finally:
             own = {owners.OWNER, owners.session_tag()}
             others = owners.living({k: v for k, v in parent.tags.items() if k not in own})
@@ -92,6 +98,7 @@ class StudyRun(SweepCallback):
 
     def _store(self, info: StudyInfo) -> Tracker:
         if self._tracker is None:
+            console.Console().note("Opening the MLflow store ...")
             from catdog import tracking
 
             choice = info.config.tracking

@@ -16,8 +16,7 @@ from catdog.errors import CatdogError
 from catdog.plots.scatter import Point
 from catdog.study import note, winner
 from catdog.study.trials import Trial, best, state_of, write_csv
-from catdog.tracking import names
-from catdog.tracking.run_lookup import has_diverged
+from catdog.tracking import names, run_lookup
 
 if TYPE_CHECKING:
     from catdog.tracking import Tracker
@@ -79,7 +78,7 @@ class Result:
         self._tracker, self._run, self._info = tracker, run, info
         self._study = study.copied(info.load())
         self._trials: Sequence[Any] = info.load().get_trials(deepcopy=False)
-        self._winners = self._best(self._trials)
+        self._winners = self._best_of_each()
         self._metrics = [str(info.config.objective.metric)]
         self._metrics += [f"value {i}" for i in range(2, len(info.directions) + 1)]
 
@@ -91,7 +90,28 @@ class Result:
 
     def _has_diverged(self, trial: Any) -> bool:
         run_id = trial.user_attrs.get(names.RUN_ID, "")
-        return bool(run_id) and has_diverged(run_id, self._tracker)
+        return bool(run_id) and run_lookup.has_diverged(run_id, self._tracker)
+
+    def _best_of_each(self) -> list[Any]:
+        """Return the best trials; where trials saw other photos, the best on each of them."""
+        found = self._best(self._trials)
+        runs = [self._run_of(one) for one in found]
+        groups = run_lookup.of_study(self._tracker, self._run.run_id, runs)
+        each = [{one.info.run_id for one in group.runs} for group in groups]
+        of_each = [[one for one in self._trials if self._run_of(one) in ids] for ids in each]
+        several = [one for own in of_each for one in self._best(own)]
+        return several if len(several) > 1 else found
+
+    def _run_of(self, trial: Any) -> str:
+        """Return the id of the run that gave a trial its values."""
+        original = trial.user_attrs.get("duplicate_of")
+        ran = trial if original is None else self._trials[original]
+        return str(ran.user_attrs.get(names.RUN_ID, ""))
+
+    @property
+    def trials(self) -> list[int]:
+        """Numbers of the best trials."""
+        return [trial.number for trial in self._winners]
 
     def log(self) -> None:
         """Log the table of trials, the plots, the winner with its model, and the description."""

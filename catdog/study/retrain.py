@@ -18,7 +18,7 @@ from typing import Any
 from catdog.cli import choices, console, stored
 from catdog.core import commands
 from catdog.core.provenance import Provenance
-from catdog.errors import CatdogError, ConfigError
+from catdog.errors import CatdogError, ConfigError, listed
 from catdog.study.winner import parent_run_of
 from catdog.tracking import Tracker, names, run_lookup
 
@@ -91,12 +91,13 @@ def best_of(
         What was found; None for a dry run.
 
     Raises:
-        ConfigError: there is no such study, or it has no finished trial.
+        ConfigError: there is no such study, it has no finished trial, or its trials saw
+            several data sets.
         DataError: a trial's overrides hold what a store may not say.
         CatdogError: a training failed.
     """
     parent = parent_run_of(name, tracker, "--study")
-    ranked = _ranked(parent.run_id, tracker)[:count]
+    ranked = _ranked(name, parent.run_id, tracker)[:count]
     if not ranked:
         raise ConfigError("--study", name, "it has no finished trial")
     metric = ranked[0].data.params.get("objective.metric", "val/loss")
@@ -114,10 +115,13 @@ def best_of(
     return RetrainResult(metric, again, settings, run_id)
 
 
-def _ranked(parent: str, tracker: Tracker) -> list[Any]:
+def _ranked(name: str, parent: str, tracker: Tracker) -> list[Any]:
     """Return a study's finished trials, the best first."""
     ids = [run.run_id for run in tracker.find({names.PARENT: parent, names.STATE: "COMPLETE"})]
     runs = [tracker.client.get_run(run_id) for run_id in ids]
+    if len(groups := run_lookup.comparable(runs)) > 1:
+        found = f"its trials cannot be compared: {listed([one.data for one in groups])}"
+        raise ConfigError("--study", name, found, f"--run {runs[0].info.run_id[:8]}")
     values = {
         run.info.run_id: run_lookup.objective_of(
             tracker, run, run.data.params.get("objective.metric", "")

@@ -41,7 +41,9 @@ class Winner:
 
 
 def write(path: Path, name: str, winners: Sequence[Winner]) -> None:
-    """Write the best trial of a study, or those of its Pareto front as a list ``solutions``.
+    """Write the best trial of a study, or several of them as a list ``solutions``.
+
+    They are several if the study has several directions, or its trials saw several data sets.
 
     Args:
         path: The YAML file.
@@ -52,7 +54,8 @@ def write(path: Path, name: str, winners: Sequence[Winner]) -> None:
     for row in rows:
         row["overrides"], values = list(row["overrides"]), list(row.pop("values"))
         row |= {"value": values[0]} if len(values) == 1 else {"values": values}
-    content = {"study": name} | (rows[0] if "value" in rows[0] else {"solutions": rows})
+    single = len(rows) == 1 and "value" in rows[0]
+    content = {"study": name} | (rows[0] if single else {"solutions": rows})
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=99)
     path.write_text(text, encoding="utf-8")
 
@@ -93,9 +96,10 @@ def overrides_of(study_name: str, tracker: Tracker, besides: Collection[str] = (
         raise DataError(place, "names no best trial", "It is written again at the sweep's end")
     if "solutions" in content:
         trials = ", ".join(str(row.get("trial")) for row in rows)
+        why = "has several directions" if "values" in rows[0] else "compares several data sets"
         raise ConfigError(
             "+best", study_name,
-            f"{name} has several directions, so its best trials are a choice: {trials}",
+            f"{name} {why}, so its best trials are a choice: {trials}",
             Provenance(overrides=read[0]).command,
         )  # fmt: skip
     if run_lookup.has_diverged(str(content.get("run_id", "")), tracker):

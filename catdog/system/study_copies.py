@@ -79,8 +79,8 @@ def database(folder: Path, name: str) -> str:
     Raises:
         ConfigError: there is no such study, or several names start so.
     """
-    names = sorted(path.parent.name for path in folder.glob("*/study.db"))
-    fitting = [name] if name in names else [one for one in names if one.startswith(name)]
+    names = sorted(path.parent.name for path in folder.glob("*/study.db") if path.is_file())
+    fitting = [name] if name in names else [one for one in names if name and one.startswith(name)]
     if len(fitting) == 1:
         return f"sqlite:///{(folder / fitting[0] / 'study.db').absolute()}"
     near = fitting or difflib.get_close_matches(name, names, 1, 0.5)

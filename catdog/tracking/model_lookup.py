@@ -11,8 +11,8 @@ import logging
 import math
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from catdog.core import commands, paths
@@ -20,7 +20,16 @@ from catdog.errors import DIVERGED, ConfigError, DataError, listed
 from catdog.settings import Tracking
 from catdog.tracking import names, store
 from catdog.tracking.names import CHECKPOINT
-from catdog.tracking.run_lookup import KINDS, diverged, meant, nearest, objective_of
+from catdog.tracking.run_lookup import (
+    KINDS,
+    Comparable,
+    comparable,
+    diverged,
+    left_out,
+    meant,
+    nearest,
+    objective_of,
+)
 from catdog.tracking.store import MlflowException, Tracker
 
 log = logging.getLogger(__name__)
@@ -39,6 +48,7 @@ class FoundModel:
         metric: Name of the run's objective; empty for a bare file.
         value: The objective at the best epoch; NaN for a bare file.
         name: Name of the run or the file.
+        notes: Of ``best``: what was compared, and what was left out and how to choose it.
     """
 
     path: Path
@@ -49,6 +59,7 @@ class FoundModel:
     metric: str = ""
     value: float = math.nan
     name: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def resolve(
@@ -57,6 +68,7 @@ def resolve(
     folder: Path,
     uri: str | None = None,
     experiment: str = Tracking().experiment,
+    data: str | None = None,
     option: str = "--model",
 ) -> FoundModel:
     """Find the model that a name means.
@@ -69,24 +81,32 @@ def resolve(
         folder: Folder to download the file to if the MLflow store is on another machine.
         uri: MLflow's tracking URI; None means the one that a training without it would use.
         experiment: Experiment in which ``best``, prefixes and studies are looked for.
+        data: Photos whose runs ``best`` compares: their name, path, or the start of their digest;
+            None takes those of the latest run.
         option: Where the name was given, for messages.
 
     Returns:
         The model; of a study, that of its best trial.
 
     Raises:
-        ConfigError: the name means no model, or the MLflow store does not answer.
+        ConfigError: the name means no model, or the MLflow store does not answer; no run saw the
+            photos, or they are named for a model that is not ``best``.
         DataError: there is no such file, or the ``classes.json`` beside it is no list of names.
     """
+    if data is not None and name != "best":
+        found = f"it says among which runs best is looked for, and the model is {name}"
+        raise ConfigError("--data", data, found, "--model best")
     if name.endswith(".keras") or (os.sep in name and not name.startswith("models:/")):
         return _file(paths.expanded(name))
     tracker = store.open_store(uri, experiment)
     try:
-        return _Search(name, tracker, folder, option).result()
+        return _Search(name, tracker, folder, data, option).result()
     except MlflowException as error:
         reason = str(error).splitlines()[0][:300]
         found = f"{tracker.shown_uri} answers: {reason}"
-        raise ConfigError(option, name, found, f"{option} best") from None
+        raise ConfigError(
+            option, name, found, "--model best" if option == "--model" else ""
+        ) from None
 
 
 def _file(path: Path) -> FoundModel:
@@ -111,9 +131,11 @@ TRAIN = "python -m catdog.train"
 class _Search:
     """The search for a name in an MLflow store."""
 
-    def __init__(self, name: str, tracker: Tracker, folder: Path, option: str) -> None:
+    def __init__(
+        self, name: str, tracker: Tracker, folder: Path, data: str | None, option: str
+    ) -> None:
         self._name, self._tracker, self._folder = name, tracker, folder
-        self._option = option
+        self._data, self._option = data, option
         self._client = tracker.client
         self._where = f"experiment {tracker.experiment} of {tracker.shown_uri}"
 
@@ -130,31 +152,41 @@ class _Search:
         return self._best() if self._name == "best" else self._of_run(self._run_or_best_trial())
 
     def _best(self) -> FoundModel:
+        """Return the best of the runs that saw the same photos and have the same objective."""
         trained = [
             run for run in self._tracker.search(FINISHED) if run.data.tags.get(names.KIND) in KINDS
         ]
         if not trained:
             raise self._refusal(f"{self._where} has no finished run", TRAIN)
-        latest = trained[0].data.params
-        metric = latest.get("objective.metric", "val/loss")
-        sign = -1 if latest.get("objective.direction") == "maximize" else 1
-        costs = {
-            run.info.run_id: sign * objective_of(self._tracker, run, metric) for run in trained
-        }
-        ranked = sorted(
-            (id_ for id_, cost in costs.items() if cost == cost), key=costs.__getitem__
-        )
-        sets = len({run.data.params.get("data.digest") for run in trained})
-        among = "1 run" if len(trained) == 1 else f"{len(trained)} runs"
-        among += f" on {sets} data sets" if sets > 1 else ""
-        states = {run.info.run_id: run.data.tags.get(names.STATE) for run in trained}
-        for run_id in ranked:
+        groups = comparable(trained)
+        chosen = self._chosen(groups)
+        notes = left_out(chosen, groups, self._tracker)
+        pruned = {r.info.run_id for r in chosen.runs if r.data.tags.get(names.STATE) == "PRUNED"}
+        among = "1 run" if len(chosen.runs) == 1 else f"{len(chosen.runs)} runs"
+        for run_id in chosen.ranked(self._tracker):
             run = self._tracker.open(run_id)
             if run.has(CHECKPOINT):
-                return self._of_run(run_id, f"best of {among}: ")
-            if states[run_id] != "PRUNED":
+                found = self._of_run(run_id, f"best of {among}: ")
+                return replace(found, notes=notes)
+            if run_id not in pruned:
                 log.warning("not the best: %s", run.lacks(CHECKPOINT))
-        raise self._refusal(f"no run of {self._where} saved a model", TRAIN)
+        of = f" on {chosen.data}" if notes else ""
+        raise self._refusal("; ".join([f"no run of {self._where}{of} saved a model", *notes[1:]]))
+
+    def _chosen(self, groups: Sequence[Comparable]) -> Comparable:
+        """Return the group of the latest run, or of the latest on the photos asked for."""
+        if self._data is None:
+            return groups[0]
+        for one in groups:
+            if one.means(self._data):
+                return one
+        there = {one.digest: one for one in groups}
+        raise ConfigError(
+            "--data", self._data,
+            f"no finished run of {self._where} saw it; there are: "
+            + listed([one.data for one in there.values()]),
+            f"--data {groups[0].digest[:8]}",
+        )  # fmt: skip
 
     def _registered(self) -> str:
         """Return the id of the run that trained a registered or logged model."""
@@ -239,6 +271,6 @@ class _Search:
 
     def _refusal(self, found: str, fix: str = "") -> ConfigError:
         """Return the error; without the fix if that is what the user has done."""
-        fix = fix or f"{self._option} best"
-        same = fix == f"{self._option} {self._name}" or fix == self._name
+        fix = fix or ("--model best" if self._option == "--model" else "")
+        same = fix == commands.command(self._option, self._name) or fix == self._name
         return ConfigError(self._option, self._name, found, "" if same else fix)

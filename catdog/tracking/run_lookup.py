@@ -1,11 +1,13 @@
-"""Finds runs and studies by name or by a unique prefix, and a run's objective."""
+"""Finds runs and studies by name or by a unique prefix, a run's objective, and its equals."""
 
 from __future__ import annotations
 
 import difflib
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from catdog.errors import SHOWN
@@ -147,3 +149,117 @@ def objective_of(tracker: Tracker, run: Any, metric: str) -> float:
     history = tracker.client.get_metric_history(run.info.run_id, metric)
     at_best = [point.value for point in history if point.step == logged.get("best/epoch")]
     return float(at_best[0]) if at_best else math.nan
+
+
+@dataclass(frozen=True)
+class Comparable:
+    """Runs whose objectives can be compared: they saw the same photos in the same splits.
+
+    Attributes:
+        digest: Identity of photos, classes and splits; empty if the runs do not say it.
+        metric: Their objective.
+        maximize: Whether the largest value is the best.
+        runs: MLflow's entities of the runs, the latest first; at least one.
+    """
+
+    digest: str
+    metric: str
+    maximize: bool
+    runs: Sequence[Any]
+
+    @property
+    def data(self) -> str:
+        """The photos in words, such as ``kaggle pets.zip (80/10/10 photos, 1a2b3c4d)``."""
+        params: Mapping[str, str] = self.runs[0].data.params
+        path = Path(params.get("data.path", "")).name.replace("null", "")
+        name = " ".join(filter(None, [params.get("data.name", "photos"), path]))
+        counts = [params.get(f"data.photos.{split}", "") for split in ("train", "val", "test")]
+        photos = f"{'/'.join(counts)} photos" if all(counts) else ""
+        facts = ", ".join(filter(None, [photos, self.digest[:8]]))
+        return f"{name} ({facts or 'which, no run says'})"
+
+    @property
+    def objective(self) -> str:
+        """The objective in words, such as ``the least val/loss``."""
+        return f"the {'largest' if self.maximize else 'least'} {self.metric}"
+
+    def means(self, asked: str) -> bool:
+        """Return whether a name means these photos.
+
+        Args:
+            asked: ``data``, ``data.path``, the last part of it, or the start of the digest.
+        """
+        if re.fullmatch(f"[0-9a-f]{{{MIN_PREFIX},64}}", asked) and self.digest.startswith(asked):
+            return True
+        params = self.runs[0].data.params
+        path = params.get("data.path", "null")
+        known = {params.get("data.name"), path, Path(path).name, str(Path(path).absolute())}
+        return asked in known or str(Path(asked).expanduser().absolute()) in known
+
+    def ranked(self, tracker: Tracker) -> list[str]:
+        """Return the ids of the runs whose objective is a number, the best first."""
+        sign = -1 if self.maximize else 1
+        costs = {
+            run.info.run_id: sign * objective_of(tracker, run, self.metric) for run in self.runs
+        }
+        return sorted((one for one in costs if not math.isnan(costs[one])), key=costs.__getitem__)
+
+
+def comparable(runs: Iterable[Any]) -> list[Comparable]:
+    """Return the groups of runs that can be compared, that of the latest run first.
+
+    Args:
+        runs: MLflow's entities of runs, the latest first.
+    """
+    groups: dict[tuple[str, str, bool], list[Any]] = {}
+    for run in runs:
+        params = run.data.params
+        metric = params.get("objective.metric", "val/loss")
+        maximize = params.get("objective.direction") == "maximize"
+        groups.setdefault((params.get("data.digest", ""), metric, maximize), []).append(run)
+    return [Comparable(*key, of) for key, of in groups.items()]
+
+
+def left_out(
+    chosen: Comparable, groups: Sequence[Comparable], tracker: Tracker
+) -> tuple[str, ...]:
+    """Return a line on what is compared, and one on each other group and how to choose it.
+
+    Args:
+        chosen: The group in which the best run is looked for.
+        groups: All groups; if there is no other, there is nothing to say.
+        tracker: The MLflow store.
+    """
+    others = [one for one in groups if one is not chosen]
+    lines = [f"compared: runs on {chosen.data} for {chosen.objective}"] if others else []
+    for one in others[:SHOWN]:
+        how = f"--data {one.digest[:8]}"
+        if one.digest == chosen.digest or not one.digest:
+            how = f"--model {next(iter(one.ranked(tracker)), one.runs[0].info.run_id)[:8]}"
+        runs = f"{len(one.runs)} run{'s' if len(one.runs) > 1 else ''}"
+        goal = "" if one.objective == chosen.objective else f" for {one.objective}"
+        lines.append(f"left out: {runs} on {one.data}{goal}: {how}")
+    if more := sum(len(one.runs) for one in others[SHOWN:]):
+        lines.append(f"left out: {more} more runs on other photos")
+    return tuple(lines)
+
+
+def of_study(tracker: Tracker, parent: str, found: Sequence[str]) -> list[Comparable]:
+    """Return the groups of a study's runs that can be compared; none if it is all of them.
+
+    Args:
+        tracker: The MLflow store and experiment.
+        parent: Id of the study's run.
+        found: Ids of its best runs; what the first one saw is asked of the others.
+    """
+    if not found or not found[0]:
+        return []
+    params = tracker.client.get_run(found[0]).data.params
+    own = f"tags.`{names.PARENT}` = '{parent}'"
+    others = (
+        tracker.search(f"{own} AND params.`{key}` != '{params[key]}'")
+        for key in ("data.digest", "objective.metric", "objective.direction")
+        if key in params
+    )
+    unequal = any(next(runs, None) is not None for runs in others)
+    return comparable(tracker.search(own)) if unequal else []

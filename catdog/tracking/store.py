@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -57,6 +55,8 @@ class Tracker:
         self, *, uri: str | None, experiment: str, root: Path, patient: bool = False
     ) -> None:
         self.uri = paths.store(uri, root)
+        # asked now: MLflow sets the environment's MLFLOW_TRACKING_URI itself later
+        self._usual = self.uri == paths.store(None, root)
         paths.remember_address(self.uri)
         if self.shown_uri != self.uri:  # MLflow prints the address of each run, password and all
             os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
@@ -238,7 +238,8 @@ class Tracker:
         page = f"/#/experiments/{self.experiment_id}/runs/{run_id}"
         if self.uri.startswith("http"):
             return self.shown_uri.rstrip("/") + page
-        command = commands.command(_program("mlflow"), "ui", "--backend-store-uri", self.shown_uri)
+        words = [] if self._usual else ["--uri", self.shown_uri]
+        command = commands.command("python", "-m", "catdog.ui", *words)
         return f"{command}\nhttp://127.0.0.1:5000{page}"
 
     def _end_dead_runs(self) -> None:
@@ -286,11 +287,3 @@ def open_store(uri: str | None, experiment: str) -> Tracker:
         found = "no run was logged there yet"
         raise ConfigError("tracking.uri", address, found, "python -m catdog.train")
     return _ReadOnly(uri=address, experiment=experiment, root=paths.root())
-
-
-def _program(name: str) -> str:
-    """Return the command for a program of this environment, even if that is not activated."""
-    beside = Path(sys.executable).parent / name
-    if shutil.which(name) or not beside.exists():
-        return name
-    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)

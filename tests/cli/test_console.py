@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -108,6 +109,21 @@ def test_an_unknown_command_names_the_known_ones(monkeypatch) -> None:
     monkeypatch.setattr(sys, "argv", ["catdog", "trian"])
     with pytest.raises(SystemExit, match=r"catdog: .*'trian'.*train"):
         main()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", ["sweep", "cache", "train --help", "train --cfg job", "doctor"])
+def test_a_pipe_that_is_closed_early_is_no_traceback(words: str, unbuffered: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    name, *rest = words.split()
+    ended = subprocess.run(
+        [sys.executable, "-m", f"catdog.{name}", *rest], stdout=writer, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered}, text=True,
+    )  # fmt: skip
+    os.close(writer)
+    assert "Traceback" not in ended.stderr and "BrokenPipe" not in ended.stderr
 
 
 def test_catdog_train_is_the_module(tmp_path) -> None:

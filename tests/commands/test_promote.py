@@ -151,9 +151,11 @@ def test_the_registered_version_is_the_runs_own_model(
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (["--run", "f" * 32], 1, "--model"),
-        (["--study", "nowhere"], 1, "nowhere"),
-        (["--study", "nowhere", "--retrain", "2"], 1, "no study was logged"),
+        (["--run", "f" * 32], 1, "--run=ffff"),
+        (["--study", "nowhere"], 1, "--study=nowhere: "),
+        (["--study", "nowhere", "--retrain", "2"], 1, "--study=nowhere: no study was logged"),
+        (["--study", "a", "--data", "b"], 2, "--data is about the experiment's best run"),
+        (["--data", "b"], 1, "has no finished run"),
         (["--run", "a", "--study", "b"], 2, "not allowed with"),
         (["--retrain", "2"], 2, "--retrain needs --study"),
         (["--study", "a", "--retrain", "1", "--seeds", "0"], 2, "--seeds N >= 1"),
@@ -176,7 +178,8 @@ def test_a_registry_that_cannot_be_reached_is_one_message(
         promote.main()
     err = capfd.readouterr().err
     assert ended.value.code == 1
-    assert err.count("\n") == 1 and "--uri=http://127.0.0.1:9" in err and "refused" in err
+    assert err.count("\n") == 2 and err.startswith("Looking for the model ...\n")
+    assert "--uri=http://127.0.0.1:9" in err and "refused" in err
 
 
 @pytest.mark.tensorflow

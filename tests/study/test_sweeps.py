@@ -66,6 +66,12 @@ def test_a_sweep_says_how_each_trial_ended_and_which_was_best(swept: Ended) -> N
     ended_so = [line for line in lines if not re.match(r"trial \d: ", line)]  # what it is doing
     patterns = [rf"trial {n} COMPLETE 0\.\d+ in .*s  optimizer\.lr=" for n in range(3)]
     patterns += [r"swept: 3 of 3 trials in .*3 complete$", r"best 0\.\d+  trial \d  optimizer\.lr"]
+    patterns += [r"Logging the study's table and pictures", r"next: .*evaluate --model swept$"]
+    patterns += [
+        r" +python -m catdog\.promote --study swept$",
+        r"python -m catdog\.ui --uri sqlite",
+    ]
+    patterns += [rf"http://127\.0\.0\.1:5000/#/experiments/1/runs/{'[0-9a-f]' * 32}$"]
     assert len(ended_so) == len(patterns), swept.err
     for line, pattern in zip(ended_so, patterns, strict=True):
         assert re.match(pattern, line)
@@ -138,6 +144,33 @@ def test_the_winner_is_repeated_by_its_studys_name(lab: Lab, parent: Run) -> Non
     assert refused.status == 1
     (line,) = refused.complaints
     assert "+best=swetp" in line and "the nearest: swept" in line
+
+
+def test_trials_on_several_data_sets_are_not_compared(
+    lab: Lab, before: dict[str, tuple[int, str]]
+) -> None:
+    """No value of one says that it is better than the other, so no single one is the best."""
+    words = lab.overrides(
+        data__split_seed="0,1", optimizer__lr="1e-3,3e-3", lr_range__enabled="false",
+        trainer__epochs=1,
+    )  # fmt: skip
+    result = succeeded(lab.start("seeds", "-m", "hydra.sweeper.study_name=seeds", *words))
+    parent = lab.found("seeds")
+    assert "best.run_id" not in parent.tags
+    kept = yaml.safe_load((parent.artifacts / "sweep/best.yaml").read_text())["solutions"]
+    assert {row["params"]["data.split_seed"] for row in kept} == {0, 1} and len(kept) == 2
+    numbers = ", ".join(str(row["trial"]) for row in kept)
+    assert f"cannot be compared; the best of each: trial {numbers}" in result.err
+    assert "next:" not in result.err
+    assert "2 best, on a data set each" in parent.tags["mlflow.note.content"]
+    store = f"tracking.uri={lab.uri}"
+    for command, said in {
+        ("train", store, "+best=seeds"): "compares several data sets, so its best trials are",
+        ("promote", "--uri", lab.uri, "--study", "seeds"): "has no single best trial",
+        ("promote", "--uri", lab.uri, "--study", "seeds", "--retrain", "2"): "cannot be compared",
+    }.items():
+        (line,) = ended(lab.command(*command)).complaints
+        assert said in line
 
 
 def test_what_every_trial_would_fail_by_is_refused_before_the_first(lab: Lab) -> None:

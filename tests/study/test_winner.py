@@ -200,7 +200,7 @@ def test_a_name_that_fits_no_study_is_refused_with_the_names_that_are(
 def test_a_study_without_a_winner_says_so(tracker: Tracker) -> None:
     log_study(tracker, "heads-1")
     with pytest.raises(
-        ConfigError, match=r"heads-1 \(finished\) has no finished .*try `.*mlflow ui"
+        ConfigError, match=r"heads-1 \(finished\) has no finished .*try `.*catdog.ui"
     ):
         overrides_of("heads", tracker)
 

@@ -15,14 +15,14 @@ from catdog.tracking import Tracker, model_lookup
 from catdog.tracking.model_lookup import FoundModel
 from catdog.tracking.run import Run
 
-Resolve = Callable[[str], FoundModel]
+Resolve = Callable[..., FoundModel]
 
 
 @pytest.fixture
 def resolve(tracker: Tracker, tmp_path: Path) -> Resolve:
-    def ask(asked: str) -> FoundModel:
+    def ask(asked: str, data: str | None = None) -> FoundModel:
         return model_lookup.resolve(
-            asked, folder=tmp_path, uri=tracker.uri, experiment=tracker.experiment
+            asked, folder=tmp_path, uri=tracker.uri, experiment=tracker.experiment, data=data
         )
 
     return ask
@@ -80,12 +80,21 @@ def test_best_is_the_least_loss_that_saved_a_model(tracker: Tracker, resolve: Re
     assert found.title == (f"best of 5 runs: run {best.run_id[:8]}, run of 0.2, val/loss 0.2000")
 
 
-def test_best_goes_by_the_objective_of_the_latest_run(tracker: Tracker, resolve: Resolve) -> None:
-    log(tracker, loss=0.1, accuracy=0.8)
-    best = log(tracker, loss=0.2, accuracy=0.95)
-    objective = {"objective.metric": "val/accuracy", "objective.direction": "maximize"}
-    log(tracker, loss=0.3, accuracy=0.9, params=objective)
-    assert resolve("best").run_id == best.run_id
+def test_best_compares_only_runs_with_the_objective_of_the_latest(
+    tracker: Tracker, resolve: Resolve
+) -> None:
+    by_loss = log(tracker, loss=0.1, accuracy=0.99)
+    log(tracker, loss=0.2, accuracy=0.98)
+    for direction, accuracies in (("minimize", (0.96,)), ("maximize", (0.95, 0.9))):
+        objective = {"objective.metric": "val/accuracy", "objective.direction": direction}
+        runs = [log(tracker, loss=1 - a, accuracy=a, params=objective) for a in accuracies]
+    found = resolve("best")
+    assert (found.run_id, found.metric, found.value) == (runs[0].run_id, "val/accuracy", 0.95)
+    assert found.notes[0] == "compared: runs on photos (photos) for the largest val/accuracy"
+    assert found.notes[1].startswith("left out: 1 run on photos (photos) for the least val/acc")
+    assert found.notes[2] == (
+        f"left out: 2 runs on photos (photos) for the least val/loss: --model {by_loss.run_id[:8]}"
+    )
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf"), float("-inf")])
@@ -120,10 +129,82 @@ def test_an_objective_of_training_counts_at_the_best_epoch(
     assert (found.run_id, found.value) == (best.run_id, 0.1)
 
 
-def test_best_says_when_runs_saw_several_data_sets(tracker: Tracker, resolve: Resolve) -> None:
-    for digest in ("drawings", "photos"):
-        log(tracker, digest=digest)
-    assert resolve("best").title.startswith("best of 2 runs on 2 data sets: ")
+DEMO, PETS = 8 * "d0", 8 * "ca"
+OF_DEMO = {"data.name": "demo", "data.path": "null"}
+OF_PETS = {
+    "data.name": "kaggle", "data.path": "/there/pets.zip",
+    "data.photos.train": "80", "data.photos.val": "10", "data.photos.test": "9",
+}  # fmt: skip
+
+
+def test_best_compares_only_runs_on_the_photos_of_the_latest(
+    tracker: Tracker, resolve: Resolve
+) -> None:
+    log(tracker, loss=0.1, digest=DEMO, params=OF_DEMO)  # drawings are easy
+    pets = log(tracker, loss=0.3, digest=PETS, params=OF_PETS)
+    log(tracker, loss=0.4, digest=PETS, params=OF_PETS)
+    found = resolve("best")
+    assert (found.run_id, found.value) == (pets.run_id, 0.3)
+    assert found.title.startswith("best of 2 runs: ")
+    assert found.notes == (
+        "compared: runs on kaggle pets.zip (80/10/9 photos, cacacaca) for the least val/loss",
+        "left out: 1 run on demo (d0d0d0d0): --data d0d0d0d0",
+    )
+    log(tracker, loss=0.6, digest=DEMO, params=OF_DEMO)
+    assert resolve("best").value == 0.1, "the latest run saw the drawings"
+
+
+@pytest.mark.parametrize(
+    ("asked", "value"),
+    [
+        ("demo", 0.1), (DEMO, 0.1), ("d0d0", 0.1), ("kaggle", 0.3), ("pets.zip", 0.3),
+        ("/there/pets.zip", 0.3), ("there/pets.zip", 0.3), (PETS[:5], 0.3),
+    ],
+)  # fmt: skip
+def test_data_chooses_whose_runs_are_compared(
+    asked: str, value: float, tracker: Tracker, resolve: Resolve, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir("/")
+    log(tracker, loss=0.1, digest=DEMO, params=OF_DEMO)
+    log(tracker, loss=0.3, digest=PETS, params=OF_PETS)
+    log(tracker, loss=0.05, digest=8 * "ff", params={"data.name": "folder", "data.path": "/x"})
+    assert resolve("best", data=asked).value == value
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "message"),
+    [
+        (
+            "pest.zip",
+            "best",
+            "--data=pest.zip: no finished .* saw it; there are: demo .d0d0d0d0.; try",
+        ),
+        ("d0d", "best", "try `--data d0d0d0d0`"),
+        ("demo", "heads", "the model is heads; try `--model best`"),
+    ],
+)
+def test_data_that_no_run_saw_is_refused_with_what_there_is(
+    asked: str, name: str, message: str, tracker: Tracker, resolve: Resolve
+) -> None:
+    log(tracker, digest=DEMO, params=OF_DEMO)
+    with pytest.raises(ConfigError, match=message):
+        resolve(name, data=asked)
+
+
+def test_many_data_sets_are_told_in_a_few_lines(tracker: Tracker, resolve: Resolve) -> None:
+    for k in range(9):
+        log(tracker, digest=f"{k}" * 16)
+    said = resolve("best").notes
+    assert len(said) == 7 and said[-1] == "left out: 3 more runs on other photos"
+
+
+def test_what_was_left_out_is_said_where_no_run_has_a_model(
+    tracker: Tracker, resolve: Resolve
+) -> None:
+    log(tracker, digest=DEMO, params=OF_DEMO)
+    log(tracker, digest=PETS, params=OF_PETS, saved=False)
+    with pytest.raises(ConfigError, match="pets.zip.* saved a model; left out: .*--data d0d0d0d0"):
+        resolve("best")
 
 
 @pytest.mark.parametrize(

@@ -582,3 +582,14 @@ def test_a_run_on_a_server_keeps_everything_there(
     assert not kept.has("checkpoints/last.keras")
     assert kept.download("checkpoints/best.keras", folder).read_bytes() == saved
     assert not list(tmp_path.glob("mlruns*")), "a run on a server leaves nothing on this machine"
+
+
+def test_what_shows_a_run_is_a_command_to_paste(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = Tracker(uri=uri, experiment="shown", root=tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)  # MLflow sets it, too, when it logs a model
+    usual = Tracker(uri=None, experiment="shown", root=tmp_path)
+    page = f"http://127.0.0.1:5000/#/experiments/{named.experiment_id}/runs/ab"
+    assert named.how_to_browse("ab") == f"python -m catdog.ui --uri {uri}\n{page}"
+    assert usual.how_to_browse("ab") == f"python -m catdog.ui\n{page}"
