@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,18 +64,23 @@ def draw(path: Path, study: Trials) -> bool:
     if not rows:
         return False
     low, high, log = window(study)
-    note = f"{len(rows)} of {len(study.rows)} trials reported their epochs"
+    note = (
+        f"{len(rows):,} of {len(study.rows):,} trials reported their epochs; star: the best epoch"
+    )
     canvas = new_canvas(f"{study.study}: learning curves of all trials", note, height=5.0)
     ax = add_axes(canvas, left=0.85, bottom=0.65, right=0.85, top=1.05)
     label_axes(ax, "epoch", study.metrics[0] + " (log scale)" * log)
     last = max(max(row.curve) for row in rows)
     _bound(ax, last, (low, high), log)
     for outcome in OUTCOMES:
-        _draw_outcome(ax, outcome, [row for row in rows if row.outcome == outcome], log, len(rows))
-    ax.legend(
+        some = [row for row in rows if row.outcome == outcome]
+        _draw_outcome(ax, outcome, some, log, few=len(rows) <= FEW, maximize=study.maximize)
+    legend = ax.legend(
         loc="lower right", bbox_to_anchor=(1, 1), ncols=len(OUTCOMES), frameon=False, fontsize=9,
         labelcolor=COLORS["muted"], handlelength=1.2, borderaxespad=0.1,
     )  # fmt: skip
+    for handle in legend.legend_handles:
+        handle.set(alpha=1, linewidth=2)
     save(canvas, path)
     return True
 
@@ -91,13 +96,15 @@ def _bound(ax: Axes, last: int, bounds: tuple[float, float], log: bool) -> None:
         ax.set_yticks(ticks, [f"{10**tick:.3g}" for tick in ticks])
 
 
-def _draw_outcome(ax: Axes, outcome: str, rows: Sequence[Row], log: bool, curves: int) -> None:
+def _draw_outcome(
+    ax: Axes, outcome: str, rows: Sequence[Row], log: bool, *, few: bool, maximize: bool
+) -> None:
     """Draw the curves of one outcome as one collection; their ends have markers."""
     if not rows:
         return
     from matplotlib.collections import LineCollection
 
-    best, few = outcome == "best", curves <= FEW
+    best = outcome == "best"
     style = {"lw": 2.6 if best else 1.4 if few else 0.8, "color": COLORS[outcome]}
     drawn = [_points(row.curve.items(), log) for row in rows]
     lines = LineCollection(
@@ -105,16 +112,27 @@ def _draw_outcome(ax: Axes, outcome: str, rows: Sequence[Row], log: bool, curves
         zorder=4 if best else 2 + (outcome == "complete"), **style,
     )  # fmt: skip
     ax.add_collection(lines, autolim=False)
-    ends = np.array([points[-1] for points in drawn if len(points)]).reshape(-1, 2)
-    marker = {"best": "*", "pruned": "v", "failed": "x"}.get(outcome, "o")
-    size = 13 if best else 4.5 if few else 2.5
-    ax.plot(*ends.T, marker, ms=size, color=COLORS[outcome], mew=1, zorder=3 + 2 * best,
-            alpha=1 if best or few else 0.6)  # fmt: skip
-    for row, end in zip(rows, ends, strict=False):
-        if best and len(rows) == 1:
-            x, y = ax.transLimits.transform(end)
-            add_text(ax, x + 0.012, y, f"t{row.number:02}", va="center", weight="bold",
-                     color=COLORS["best"])  # fmt: skip
+    drawn = [points for points in drawn if len(points)]
+    if best:
+        _draw_best(ax, drawn, rows, max if maximize else min)
+        return
+    ends = np.array([points[-1] for points in drawn]).reshape(-1, 2)
+    marker = {"pruned": "v", "failed": "x"}.get(outcome, "o")
+    size, alpha = (4.5, 0.9) if few else (2.5, 0.5)
+    ax.plot(*ends.T, marker, ms=size, color=COLORS[outcome], mew=1, zorder=3, alpha=alpha)
+
+
+def _draw_best(
+    ax: Axes, drawn: Sequence[NDArray[np.float64]], rows: Sequence[Row], best: Callable[..., Any]
+) -> None:
+    """Mark the best epoch of the best trials; a single one is named at its end."""
+    tops = [best(points, key=lambda point: point[1]) for points in drawn]
+    places, color = np.array(tops).reshape(-1, 2).T, COLORS["best"]
+    ax.plot(*places, "*", ms=14, color=color, mec="white", zorder=5)
+    if len(rows) == len(drawn) == 1:
+        x, y = ax.transLimits.transform(drawn[0][-1])
+        style: dict[str, Any] = {"va": "center", "weight": "bold", "color": color}
+        add_text(ax, x + 0.012, y, f"t{rows[0].number:02}", **style)
 
 
 def _points(curve: Iterable[tuple[int, float]], log: bool) -> NDArray[np.float64]:

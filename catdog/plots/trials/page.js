@@ -42,7 +42,7 @@ function numbers(low, high, log, start, end) {
     for (let k = Math.ceil(low / step); k * step <= high; k++) ticks.push(k * step);
   }
   ticks = ticks.filter((tick) => tick >= low * (log ? 0.999 : 1) - 1e-12 && tick <= high * 1.001);
-  const label = (tick) => log && (tick < 0.01 || tick >= 1e4) ? tick.toExponential(0)
+  const label = (tick) => log && (low < 0.005 || tick >= 1e4) ? tick.toExponential(0)
     : String(Number(tick.toPrecision(4)));
   return { at, ticks: ticks.map((tick) => [at(tick), label(tick)]) };
 }
@@ -52,7 +52,10 @@ function axisOf(values, start, end) {
   const floats = known.filter((given) => given !== "").map(Number);
   if (known.length && floats.every(Number.isFinite) && !known.some((one) => one === "")) {
     const low = floats.reduce((a, b) => Math.min(a, b)), high = floats.reduce((a, b) => Math.max(a, b));
-    return numbers(low, high, low > 0 && high > 10 * low, start, end);
+    const log = low > 0 && high > 10 * low, axis = numbers(low, high, log, start, end);
+    const distinct = [...new Set(floats)];
+    if (distinct.length <= 6 && !log) axis.ticks = distinct.map((one) => [axis.at(one), written(one)]);
+    return { ...axis, log };
   }
   const names = [...new Set(known.map(String))].sort();
   const at = (given) => start + (end - start) * (names.indexOf(String(given)) + 0.5) / names.length;
@@ -122,7 +125,8 @@ function drawScatter(index) {
   const edge = data.maximize ? BOX.bottom : BOX.top;
   const having = drawn.filter((row) => row.params[index] !== null && row.params[index] !== undefined);
   const x = axisOf(having.map((row) => row.params[index]), BOX.left + 8, BOX.right - 8);
-  frame(svg, x, y, data.params[index], metric, BOX);
+  const scale = (axis) => (axis.log ? " (log scale)" : "");
+  frame(svg, x, y, data.params[index] + scale(x), metric + scale(y), BOX);
   for (const row of having) {
     const cy = value(row) === null ? edge : y.at(value(row));
     put(svg, row, "circle", { cx: x.at(row.params[index]).toFixed(1), cy: cy.toFixed(1),

@@ -93,6 +93,24 @@ def _setting(rows: Sequence[Row]) -> Setting | None:
     return Setting(params, [row.number for row in done], values, len(rows))
 
 
+def own_names(settings: Sequence[Setting]) -> list[str]:
+    """Return the name of each setting, without the values that all of them have.
+
+    Args:
+        settings: At least one.
+
+    Example:
+        >>> params = [{"optimizer.lr": lr, "head": "mlp"} for lr in (0.1, 0.2)]
+        >>> own_names([Setting(one, [], [], 0) for one in params])
+        ['lr=0.1', 'lr=0.2']
+    """
+    if len(settings) == 1:
+        return [settings[0].name or "all trials"]
+    shared = set.intersection(*(set(one.params.items()) for one in settings))
+    own = [[pair for pair in one.params.items() if pair not in shared] for one in settings]
+    return [swept(dict(pairs)) for pairs in own]
+
+
 def write_csv(path: Path, settings: Sequence[Setting]) -> None:
     """Write a table with one row for each setting.
 
@@ -126,13 +144,14 @@ def draw(path: Path, study: Trials, settings: Sequence[Setting]) -> None:
     note = f"dot: one trial, bar: mean and standard deviation{left_out}"
     height = 1.9 + 0.28 * len(shown)
     canvas = new_canvas(f"{study.study}: repeats of one setting", note, height=height)
-    ax = add_axes(canvas, left=2.9, bottom=0.65, right=0.3, top=0.9)
+    ax = add_axes(canvas, left=3.4, bottom=0.65, right=0.3, top=0.9)
     label_axes(ax, study.metrics[0], "")
     for place, one in enumerate(shown):
         color = COLORS["main" if place else "best"]
         ax.errorbar(one.mean, place, xerr=one.spread, fmt="|", ms=13, mew=2.2, lw=2, color=color)
         ax.plot(one.values, [place] * len(one.values), "o", ms=4, color=color, alpha=0.45, mew=0)
-    names = [f"{shorten(one.name or 'all trials', 34)} ({len(one.values)})" for one in shown]
+    named = zip(own_names(shown), shown, strict=True)
+    names = [f"{shorten(name, 44)} ({len(one.values)})" for name, one in named]
     ax.set_yticks(range(len(shown)), names, parse_math=False)
     ax.set_ylim(len(shown) - 0.4, -0.6)
     save(canvas, path)
