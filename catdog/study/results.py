@@ -217,9 +217,9 @@ class Result:
 
 
 def _winner_tags(best: winner.Winner) -> Mapping[str, str]:
-    known = {names.MARK: names.trial_name(best.trial, best.params)}
     params = " ".join(f"{name}={value}" for name, value in best.params.items())
-    return known | {
+    return {
+        names.MARK: names.trial_name(best.trial, {}),
         names.BEST_TRIAL: str(best.trial),
         names.BEST_RUN: best.run_id,
         names.BEST_PARAMS: params,
