@@ -301,12 +301,11 @@ drawCurves();
 drawParallel();
 drawRepeats();
 data.params.forEach((name, k) => by("against").append(make("option", { value: k }, name)));
-if (data.params.length) {
-  const first = Math.max(0, data.params.indexOf("optimizer.lr"));
-  by("against").value = first;
-  drawScatter(first);
-} else by("scatter").parentElement.remove();
 by("against").addEventListener("change", (event) => { drawScatter(Number(event.target.value)); filter(); });
+if (data.params.length) {
+  by("against").value = Math.max(0, data.params.indexOf("optimizer.lr"));
+  drawScatter(Number(by("against").value));
+} else by("scatter").parentElement.remove();
 by("find").addEventListener("input", filter);
 for (const box of boxes) box.addEventListener("change", filter);
 sortBy(2, !data.maximize);
