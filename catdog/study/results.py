@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,22 @@ def name_objectives(info: StudyInfo) -> None:
             study.set_metric_names(named)
 
 
+def mark(tracker: Tracker, parent: str, best: Set[str]) -> None:
+    """Give the star to the runs of a study's best trials; those that had it before lose it.
+
+    Args:
+        tracker: The MLflow store.
+        parent: MLflow's id of the study's run.
+        best: MLflow's ids of the runs of the best trials.
+    """
+    found = tracker.find({names.PARENT: parent, names.MARK: names.STAR})
+    starred = {run.run_id for run in found}
+    for run_id in starred - best:
+        tracker.open(run_id).drop_tags([names.MARK])
+    for run_id in best - starred:
+        tracker.open(run_id).tags({names.MARK: names.STAR})
+
+
 def rows(trials: Iterable[Any], winners: Iterable[int]) -> list[Row]:
     """Return each trial that has ended, with its learning curve.
 
@@ -135,21 +151,12 @@ class Result:
             if winners:
                 winner.write(place / "best.yaml", self._info.name, winners)
             self._draw(place)
-        self._mark(winners)
+        mark(self._tracker, self._run.run_id, {one.run_id for one in winners if one.run_id})
         if len(winners) == 1:
             self._run.tags(_winner_tags(winners[0]))
             self._log_model(winners[0].run_id)
         text = note.write(self._info, typed_command(), winners, self._metrics[0])
         self._run.tags({names.NOTE: text})
-
-    def _mark(self, winners: Sequence[winner.Winner]) -> None:
-        """Give the star to the runs of the best trials; earlier ones lose it."""
-        best = {one.run_id for one in winners if one.run_id}
-        starred = self._tracker.find({names.PARENT: self._run.run_id, names.MARK: names.STAR})
-        for lost in {run.run_id for run in starred} - best:
-            self._tracker.open(lost).drop_tags([names.MARK])
-        for run_id in best - {run.run_id for run in starred}:
-            self._tracker.open(run_id).tags({names.MARK: names.STAR})
 
     def _draw(self, place: Path) -> None:
         from catdog.plots import html, png, study
