@@ -149,7 +149,7 @@ function drawParallel() {
     const points = [...varied, -1].map((k, at) => [places[at], of(row, k), axes[at]])
       .filter(([, given]) => given !== null && given !== undefined)
       .map(([across, given, axis]) => `${across.toFixed(1)},${axis.at(given).toFixed(1)}`);
-    const opacity = row.outcome === "best" ? 1 : 0.06 + 0.6 * (1 - rank.get(row.number)) ** 4;
+    const opacity = row.outcome === "best" ? 1 : (many ? 0.06 : 0.2) + 0.6 * (1 - rank.get(row.number)) ** 4;
     put(svg, row, "path", { d: "M" + points.join("L"), style: `opacity: ${opacity.toFixed(2)}` });
   }
   [...varied, -1].forEach((k, at) => {
