@@ -190,7 +190,7 @@ class Result:
         page.write(
             place / "study.html", shown, settings,
             facts=note.facts(self._info, self._found, self._metrics[0]),
-            runs=self._tracker.how_to_browse("").splitlines()[-1],
+            runs=self._tracker.how_to_browse(page.RUN_ID).splitlines()[-1],
             hint="" if served else "Links to MLflow open while python -m catdog.ui runs.",
         )  # fmt: skip
 

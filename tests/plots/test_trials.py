@@ -156,7 +156,9 @@ def content(path: Path) -> dict[str, Any]:
 
 def test_the_page_holds_all_trials_and_needs_nothing_else(tmp_path: Path) -> None:
     study = searched(1000)
-    page.write(tmp_path / "a.html", study, runs="http://127.0.0.1:5000/#/experiments/1/runs/")
+    page.write(
+        tmp_path / "a.html", study, runs="http://127.0.0.1:5000/#/experiments/1/runs/RUN_ID?x=1"
+    )
     told = content(tmp_path / "a.html")
     assert [one["number"] for one in told["rows"]] == list(range(1000))
     assert told["rows"][3]["values"] == [] and told["rows"][3]["curve"][1] is None
@@ -178,7 +180,7 @@ def test_names_end_neither_the_data_nor_the_heading(tmp_path: Path) -> None:
 def opened(browser: Browser, tmp_path: Path) -> Callable[[Trials], Browser]:
     def load(study: Trials) -> Browser:
         settings = repeats.repeated(study)
-        runs = "http://127.0.0.1:5000/#/experiments/1/runs/"
+        runs = "http://127.0.0.1:5000/#/experiments/1/runs/RUN_ID?x=1"
         page.write(tmp_path / "a.html", study, settings, facts=[study.study], runs=runs)
         browser.open((tmp_path / "a.html").as_uri())
         script = "return document.documentElement.dataset.ready"
@@ -203,7 +205,7 @@ def test_a_thousand_trials_are_sorted_found_and_seen(opened: Callable) -> None:
     assert len(found.all("#curves .t")) > 700 and len(found.all("#parallel .t")) > 700
     assert len(found.all("#scatter .t")) == 1000
     link = found.all("#trials tbody a")[0]
-    assert link.get_attribute("href").endswith(f"/#/experiments/1/runs/{0:032x}")
+    assert link.get_attribute("href").endswith(f"/#/experiments/1/runs/{0:032x}?x=1")
 
     found.all("#trials th button")[0].click()
     assert shown(found)[:2] == ["★ t00", "t01"]

@@ -184,7 +184,7 @@ function cell(row, [name, read]) {
   const label = `${row.outcome === "best" ? "★ " : ""}t${text.padStart(2, "0")}`;
   // MLflow shows pages in a frame that may open nothing
   const link = data.runs && row.run_id && window.top === window;
-  made.append(link ? make("a", { href: data.runs + encodeURIComponent(row.run_id), target: "_blank",
+  made.append(link ? make("a", { href: data.runs.replace("RUN_ID", encodeURIComponent(row.run_id)), target: "_blank",
     rel: "noopener" }, label) : label);
   made.title = row.run_id ? `${row.name}\nrun ${row.run_id}` : row.name;
   return made;

@@ -23,6 +23,9 @@ from catdog.plots.trials.rows import Row, Trials
 FOLDER = Path(__file__).parent
 """Here lie the page's HTML and its JavaScript."""
 
+RUN_ID = "RUN_ID"
+"""Stands in an address for the id of a run."""
+
 
 def write(
     path: Path,
@@ -40,7 +43,7 @@ def write(
         study: The trials.
         settings: Those that were tried on several seeds.
         facts: Sentences below the heading; shown as they are.
-        runs: Address of MLflow's pages of runs, to which a run's id is added; empty for no links.
+        runs: Address of a run's page in MLflow, with ``RUN_ID`` for its id; empty for no links.
         hint: Sentence below the table.
     """
     content = {
