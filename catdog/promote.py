@@ -179,7 +179,8 @@ def _register(
         logged_model.log_from_artifacts(run, model.classes)
         model_id = run.model_id()
     version = registry.register(model.run_id, model_id)
-    sentence = f"{why} It is {shown(model.title)}."
+    title = shown(model.title).replace("`", "'")  # as code: names of runs are no Markdown
+    sentence = f"{why} It is `{title}`."
     registry.describe(version, sentence)
     if promoted:
         registry.promote(version)

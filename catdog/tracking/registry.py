@@ -107,7 +107,8 @@ class Registry:
         now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
         said = self._client.get_model_version(self.name, version.number).description or ""
         if sentence not in said.partition("\n")[0]:
-            text = f"{now}: {sentence}\n\n{said}".strip()
+            # the date last: a table shows the first words alone
+            text = f"{sentence} ({now})\n\n{said}".strip()
             self._client.update_model_version(self.name, version.number, text)
 
     def introduce(self, version: Version, sentence: str) -> None:
