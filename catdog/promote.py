@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from rich.table import Table
 
 from catdog.cli import arguments, console, hydra_app
-from catdog.errors import CatdogError
+from catdog.errors import CatdogError, shown
 from catdog.settings import Tracking
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _promote(options: argparse.Namespace) -> bool:
 
     tracker = tracking.open_store(options.uri, options.experiment)
     registry = Registry(tracker, options.name)
-    name = options.study or options.run or "best"
+    name, repeats = options.study or options.run or "best", ""
     if options.retrain:
         from catdog.study import retrain
 
@@ -97,7 +97,7 @@ def _promote(options: argparse.Namespace) -> bool:
         if best is None:
             return False
         print_retrained(best)
-        name = best.run_id
+        name, repeats = best.run_id, means(best)
     candidate = _find(name, options)
     champion = registry.version_of(CHAMPION)
     say(f"candidate: {candidate.title}")
@@ -112,7 +112,35 @@ def _promote(options: argparse.Namespace) -> bool:
     if options.dry_run:
         say(f"it would be registered{' and become the champion' if wins else ''}; nothing is done")
         return wins
-    return _register(candidate, registry, tracker, promoted=wins)
+    number = champion.number if champion else ""
+    why = reason(verdict, number, forced=options.force and not verdict.wins)
+    return _register(candidate, registry, tracker, f"{why}{repeats}", promoted=wins)
+
+
+def reason(verdict: Verdict, champion: str, *, forced: bool = False) -> str:
+    """Return the sentence that says on MLflow's page why a version is champion, or is not.
+
+    Args:
+        verdict: The comparison with the champion.
+        champion: The number of the version that was champion; empty without any.
+        forced: Whether it becomes champion although it is not better.
+
+    >>> from catdog.tracking.champion import Verdict
+    >>> reason(Verdict(True, "better, of 600 test photos ..., the champion alone 1"), "2")
+    'Champion in place of version 2: better, of 600 test photos ..., version 2 alone 1.'
+    """
+    place = f" in place of version {champion}" if champion else ""
+    # on the page of a later day "the champion" would be another version
+    why = verdict.why.replace("the champion", f"version {champion}") if champion else verdict.why
+    start = f"Champion{place}" if verdict.wins or forced else f"Not champion{place}"
+    return f"{start}{' by --force' * forced}: {why}."
+
+
+def means(found: RetrainResult) -> str:
+    """Return the sentence that says how good the chosen settings are over the seeds."""
+    one, metric = found.settings, found.metric
+    spread = f"{metric} {one.mean:.4f}, standard deviation {one.spread:.4f}"
+    return f" Its settings, those of trial {one.trial}, on {len(one.values)} seeds: mean {spread}."
 
 
 def print_retrained(found: RetrainResult) -> None:
@@ -147,7 +175,9 @@ def _verdict(run_id: str, champion: str, tracker: Tracker) -> Verdict:
     )
 
 
-def _register(model: FoundModel, registry: Registry, tracker: Tracker, *, promoted: bool) -> bool:
+def _register(
+    model: FoundModel, registry: Registry, tracker: Tracker, why: str, *, promoted: bool
+) -> bool:
     from catdog.tracking import logged_model
 
     run = tracker.open(model.run_id)
@@ -156,8 +186,12 @@ def _register(model: FoundModel, registry: Registry, tracker: Tracker, *, promot
         logged_model.log_from_artifacts(run, model.classes)
         model_id = run.model_id()
     version = registry.register(model.run_id, model_id)
+    title = shown(model.title).replace("`", "'")  # as code: names of runs are no Markdown
+    sentence = f"{why} It is `{title}`."
+    registry.describe(version, sentence)
     if promoted:
         registry.promote(version)
+        registry.introduce(version, sentence)
     alias = "champion" if promoted else "no alias"
     print_version(registry.name, version.number, alias)
     return promoted

@@ -87,8 +87,7 @@ def _browse(options: argparse.Namespace, stop: threading.Event, running: ExitSta
         pages.append(one.url)
     if stop.is_set():
         return
-    if not remote:
-        pages[0] = mlflow_page.of_experiment(pages[0], options.experiment)
+    pages[0] = mlflow_page.of_experiment(pages[0], options.experiment)
     _show(pages, browser=not options.no_browser)
     if wanted:
         print("Ctrl-C ends it", flush=True)

@@ -43,7 +43,8 @@ def names(wheel):
 
 
 def modules(package):
-    files = package.rglob("*.py")
+    kinds = (".py", ".html", ".js")
+    files = [path for path in package.rglob("*") if path.suffix in kinds]
     return {str(path.relative_to(package.parent)) for path in files}
 
 

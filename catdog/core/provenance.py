@@ -34,7 +34,7 @@ class Provenance:
         resolved: The whole configuration as YAML; empty without Hydra.
         hydra_dir: Hydra's output folder of the job; empty without Hydra.
         kind: ``run`` or ``trial``.
-        label: Prefix of the run's name, such as ``trial 7:``.
+        label: Name of a trial's run, such as ``t07 lr=0.003``; of another run empty.
         hidden: What stands in the configuration for values of environment variables, by key.
         tags: Further tags of the run; of a trial its study, its number and its parent run.
         command: The command that repeats the run.

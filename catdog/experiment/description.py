@@ -36,6 +36,24 @@ def run_name(settings: Settings) -> str:
     return name
 
 
+def title(settings: Settings, label: str) -> str:
+    """Return the name under which MLflow lists a run.
+
+    Args:
+        settings: All settings.
+        label: The name of a trial, which tells it from the others of its study; of another run
+            empty.
+
+    >>> from catdog.settings import Data, Tracking
+    >>> title(Settings(data=Data(name="demo")), "t07 lr=0.003")
+    't07 lr=0.003'
+    >>> title(Settings(data=Data(name="demo"), tracking=Tracking(run_name="mine")), "t07 lr=0.003")
+    't07 lr=0.003 mine'
+    """
+    own = label and not settings.tracking.run_name
+    return label if own else f"{label} {run_name(settings)}".strip()
+
+
 def note(settings: Settings, manifest: Manifest, source: Provenance, result: str) -> str:
     """Write the description of a run: question, data, result and command, in Markdown.
 

@@ -18,7 +18,7 @@ from catdog.core.memo import Memo
 from catdog.core.provenance import Provenance, commit
 from catdog.data.manifest import Manifest
 from catdog.experiment import build, prefix, run_report
-from catdog.experiment.description import run_name
+from catdog.experiment.description import title
 from catdog.experiment.outcome import Clock, Outcome, Pruned
 from catdog.experiment.stages import Stages
 from catdog.mlflow_store.outage import StoreAway
@@ -67,8 +67,8 @@ def run(
     watcher, clock, memo = watcher or Watcher(), clock or Clock(), memo or Memo()
     clock.seconds["startup"] = clock.total()
     state = memo.get("commit", (), lambda: commit(paths.root()))
-    name, tags = run_name(settings), names.run_tags(provenance, state)
-    with _tracked(tracker, f"{provenance.label} {name}".strip(), tags, watcher) as run:
+    name, tags = title(settings, provenance.label), names.run_tags(provenance, state)
+    with _tracked(tracker, name, tags, watcher) as run:
         with clock.stage("logging"):
             run_report.describe(run, settings, manifest, weights, provenance, state)
         progress.note(f"Building {settings.backbone.name} ...")

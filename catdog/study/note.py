@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -28,11 +29,9 @@ def write(info: StudyInfo, command: str, winners: Sequence[Winner] = (), metric:
         winners: Its best trials; empty before one is complete.
         metric: Name of the first objective.
     """
-    lines = [f"**Question**: {_question(info)}\n"] if _question(info) else []
-    fixed = f", with {_code(' '.join(info.overrides))}" if info.overrides else ""
-    lines += [f"**Data**: {info.config.data.name}{fixed}\n"]
     # above the table, since MLflow shows only the first lines of a description
-    lines += [f"**Result**: {_result(info, winners, metric)}\n", "| swept | over |", "|---|---|"]
+    lines = [f"{line}\n" for line in _head(info, winners, metric)]
+    lines += ["| swept | over |", "|---|---|"]
     lines += [f"| {_code(name)} | {_code(text)} |" for name, text in info.space.items()]
     lines += ["", "Run it again, or go on with it:\n", f"    {command}\n"]
     if len(winners) == 1:
@@ -66,6 +65,18 @@ def closing(info: StudyInfo, best: Sequence[int], browse: str) -> Iterator[str]:
         promote = commands.command("python", "-m", "catdog.promote", "--study", info.name)
         yield f"      {promote}"
     yield from browse.splitlines()
+
+
+def facts(info: StudyInfo, winners: Sequence[Winner], metric: str) -> list[str]:
+    """Return question, data and result without Markdown; the arguments are those of ``write``."""
+    return [re.sub(r"\*\*|`", "", line) for line in _head(info, winners, metric)]
+
+
+def _head(info: StudyInfo, winners: Sequence[Winner], metric: str) -> list[str]:
+    lines = [f"**Question**: {_question(info)}"] if _question(info) else []
+    fixed = f", with {_code(' '.join(info.overrides))}" if info.overrides else ""
+    lines += [f"**Data**: {info.config.data.name}{fixed}"]
+    return [*lines, f"**Result**: {_result(info, winners, metric)}"]
 
 
 def _question(info: StudyInfo) -> str:

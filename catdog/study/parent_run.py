@@ -14,7 +14,7 @@ from catdog.cli import console, typed
 from catdog.core import paths
 from catdog.errors import ConfigError
 from catdog.mlflow_store import outage
-from catdog.study import note
+from catdog.study import note, results
 from catdog.study.results import Result
 from catdog.study.trials import progress
 from catdog.tracking import names, owners
@@ -54,7 +54,7 @@ class StudyRun(SweepCallback):
         return {names.SHARED_PARENT: run.run_id}
 
     def on_session_start(self, info: StudyInfo) -> None:
-        """Make this command an owner of the run, and drop owners that are dead.
+        """Make this command an owner of the run, drop owners that are dead, name the objectives.
 
         Raises:
             ConfigError: the run is not in this MLflow store any more.
@@ -67,6 +67,7 @@ class StudyRun(SweepCallback):
         console.Console().note("Starting the trials; each worker loads TensorFlow first ...")
         if parent.status != "RUNNING":
             run.resume()
+        results.name_objectives(info)
 
     def on_trial_end(self, info: StudyInfo, trial: TrialInfo) -> None:
         """Log the study's progress; end the run of a failed trial if its process did not."""
@@ -137,7 +138,8 @@ class StudyRun(SweepCallback):
         known = tracker.find({k: v for k, v in tags.items() if k != names.STATE})
         if not known:
             label = {names.KIND: "trial", names.HYDRA_DIR: str(trial.directory)}
-            made = tracker.create(f"trial {trial.number}: not started", {**tags, **label})
+            name = names.trial_name(trial.number, trial.params)
+            made = tracker.create(f"{name}: not started", {**tags, **label})
             _end_lost(made, trial)
         for one in known:
             if one.status == "RUNNING":

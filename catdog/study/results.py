@@ -1,11 +1,12 @@
-"""Logs what a study has found: its trials, its best trial, its plots and its description."""
+"""Logs what a study has found: trials, the best of them, plots, a page, a description."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from optuna_workers import StudyInfo
 from catdog.cli import overrides, stored, typed
 from catdog.errors import CatdogError
 from catdog.plots.scatter import Point
+from catdog.plots.trials.rows import Row, Trials
 from catdog.study import note, winner
 from catdog.study.trials import Trial, best, state_of, write_csv
 from catdog.tracking import names, run_lookup
@@ -63,6 +65,68 @@ def _last_value(trial: Any) -> float | None:
     return float(reported[max(reported)]) if reported else None
 
 
+def objectives(info: StudyInfo) -> list[str]:
+    """Return the name of each objective of a study."""
+    others = [f"value {i}" for i in range(2, len(info.directions) + 1)]
+    return [str(info.config.objective.metric), *others]
+
+
+def name_objectives(info: StudyInfo) -> None:
+    """Tell Optuna the names of the objectives, which its dashboard shows."""
+    study, named = info.load(), objectives(info)
+    if study.metric_names != named:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Optuna calls it experimental
+            study.set_metric_names(named)
+
+
+def mark(tracker: Tracker, parent: str, best: Set[str]) -> None:
+    """Give the star to the runs of a study's best trials; those that had it before lose it.
+
+    Args:
+        tracker: The MLflow store.
+        parent: MLflow's id of the study's run.
+        best: MLflow's ids of the runs of the best trials.
+    """
+    found = tracker.find({names.PARENT: parent, names.MARK: names.STAR})
+    starred = {run.run_id for run in found}
+    for run_id in starred - best:
+        tracker.open(run_id).drop_tags([names.MARK])
+    for run_id in best - starred:
+        tracker.open(run_id).tags({names.MARK: names.STAR})
+
+
+def rows(trials: Iterable[Any], winners: Iterable[int]) -> list[Row]:
+    """Return each trial that has ended, with its learning curve.
+
+    Args:
+        trials: Optuna's trials.
+        winners: Numbers of the best trials.
+    """
+    best_numbers = set(winners)
+    return [
+        Row(
+            number=trial.number,
+            name=names.trial_name(trial.number, trial.params),
+            state=state_of(trial),
+            values=_values(trial),
+            params=dict(trial.params),
+            curve=dict(trial.intermediate_values),
+            best=trial.number in best_numbers,
+            copied="duplicate_of" in trial.user_attrs,
+            seconds=trial.duration.total_seconds() if trial.duration else None,
+            run_id=trial.user_attrs.get(names.RUN_ID, ""),
+        )
+        for trial in trials
+        if state_of(trial) in ("COMPLETE", "PRUNED", "FAIL")
+    ]
+
+
+def _values(trial: Any) -> list[float]:
+    last = _last_value(trial)
+    return list(trial.values or ([] if last is None else [last]))
+
+
 class Result:
     """What a study has found so far.
 
@@ -79,8 +143,7 @@ class Result:
         self._study = study.copied(info.load())
         self._trials: Sequence[Any] = info.load().get_trials(deepcopy=False)
         self._winners = self._best_of_each()
-        self._metrics = [str(info.config.objective.metric)]
-        self._metrics += [f"value {i}" for i in range(2, len(info.directions) + 1)]
+        self._metrics = objectives(info)
 
     def _best(self, trials: Sequence[Any]) -> list[Any]:
         """Return the best trials; earlier versions counted some whose training diverged."""
@@ -115,12 +178,13 @@ class Result:
 
     def log(self) -> None:
         """Log the table of trials, the plots, the winner with its model, and the description."""
-        winners = [self._winner(trial) for trial in self._winners]
+        winners = self._found = [self._winner(trial) for trial in self._winners]
         with self._run.folder("sweep") as place:
             write_csv(place / "trials.csv", self._trials, self._info.directions)
             if winners:
                 winner.write(place / "best.yaml", self._info.name, winners)
             self._draw(place)
+        mark(self._tracker, self._run.run_id, {one.run_id for one in winners if one.run_id})
         if len(winners) == 1:
             self._run.tags(_winner_tags(winners[0]))
             self._log_model(winners[0].run_id)
@@ -131,6 +195,7 @@ class Result:
         from catdog.plots import html, png, study
 
         study.draw(place, self._study, self._metrics)
+        self._draw_trials(place)
         drawn = points(self._trials, [trial.number for trial in self._winners])
         if not drawn:
             return
@@ -142,6 +207,25 @@ class Result:
         }
         png.lr_vs_loss_png(place / "lr_vs_loss.png", **shown)
         html.lr_vs_loss_html(place / "lr_vs_loss.html", **shown)
+
+    def _draw_trials(self, place: Path) -> None:
+        """Draw the learning curves, the repeats, and the page that shows all trials."""
+        from catdog.plots.trials import curves, page, repeats
+
+        best_numbers = [trial.number for trial in self._winners]
+        told = rows(self._trials, best_numbers)
+        shown = Trials(self._info.name, self._metrics, self._info.directions, told)
+        curves.draw(place / "learning_curves.png", shown)
+        if settings := repeats.repeated(shown):
+            repeats.write_csv(place / "repeats.csv", settings)
+            repeats.draw(place / "repeats.png", shown, settings)
+        served = self._tracker.uri.startswith("http")
+        page.write(
+            place / "study.html", shown, settings,
+            facts=note.facts(self._info, self._found, self._metrics[0]),
+            runs=self._tracker.how_to_browse(page.RUN_ID).splitlines()[-1],
+            hint="" if served else "Links to MLflow open while python -m catdog.ui runs.",
+        )  # fmt: skip
 
     def _winner(self, trial: Any) -> winner.Winner:
         from catdog.core.provenance import Provenance
@@ -179,6 +263,7 @@ class Result:
 def _winner_tags(best: winner.Winner) -> Mapping[str, str]:
     params = " ".join(f"{name}={value}" for name, value in best.params.items())
     return {
+        names.MARK: names.trial_name(best.trial, {}),
         names.BEST_TRIAL: str(best.trial),
         names.BEST_RUN: best.run_id,
         names.BEST_PARAMS: params,

@@ -35,8 +35,8 @@ def tags(trial: SweepTrial) -> dict[str, str]:
 
 
 def label(trial: SweepTrial) -> str:
-    """Return the prefix of the name of a trial's run, such as ``trial 7:``."""
-    return f"trial {trial.number}:"
+    """Return the name of a trial's run, such as ``t07 lr=0.003 dropout=0.2``."""
+    return names.trial_name(trial.number, trial.params)
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def recorded(trial: SweepTrial, tracker: Tracker, provenance: Provenance) -> Ite
         raise
     except Exception:
         with interrupts.deferred():  # a run that is created is ended
-            run = tracker.start(f"{provenance.label} not started", names.run_tags(provenance))
+            run = tracker.start(f"{provenance.label}: not started", names.run_tags(provenance))
             link(trial, run.run_id, tracker.shown_uri)
             with run.folder("error") as place:
                 text = without_password(traceback.format_exc())

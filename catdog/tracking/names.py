@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from catdog.core.paths import without_password
 from catdog.core.provenance import Commit, Provenance, threads
+from catdog.errors import shown
 
 # Tags of every run of catdog's.
 KIND = "catdog.kind"
@@ -35,6 +37,8 @@ STUDY_ID = "catdog.study_id"
 STUDY, TRIAL, STATE = "optuna.study", "optuna.trial", "optuna.state"
 BEST_TRIAL, BEST_RUN = "best.trial", "best.run_id"
 BEST_PARAMS, BEST_COMMAND = "best.params", "best.command"
+MARK, STAR = "best", "★"
+"""Seen in MLflow's table: a study's run names its best trial, whose own run has the star alone."""
 
 # MLflow's own tags.
 NOTE = "mlflow.note.content"
@@ -56,6 +60,9 @@ CHECKPOINT = "checkpoints/best.keras"
 """The best epoch, end to end."""
 BEST = "sweep/best.yaml"
 """A study's winner."""
+
+MOST_NAME, MOST_VALUE = 90, 24
+"""Most characters of a trial's name, and of a value in it."""
 
 
 def run_tags(source: Provenance, state: Commit | None = None) -> dict[str, str]:
@@ -122,3 +129,48 @@ def child_tags(shared: Mapping[str, str], study: str, number: int) -> dict[str, 
     """
     tags = {PARENT: shared.get(SHARED_PARENT, ""), STUDY: study, TRIAL: str(number)}
     return {key: value for key, value in tags.items() if value} | {STATE: "RUNNING"}
+
+
+def trial_name(number: int, params: Mapping[str, object]) -> str:
+    """Return the name of a trial: its number and its swept values, short enough to read.
+
+    Args:
+        number: Optuna's number of the trial, from 0.
+        params: The swept values by key.
+
+    Example:
+        >>> trial_name(7, {"optimizer.lr": 0.003, "head.dropout": 0.25, "head": "mlp"})
+        't07 lr=0.003 dropout=0.25 head=mlp'
+    """
+    return shown(f"t{number:02} {swept(params)}".rstrip(), MOST_NAME)
+
+
+def swept(params: Mapping[str, object]) -> str:
+    """Return swept values in one line, without what the keys and figures do not need.
+
+    Example:
+        >>> swept({"optimizer.lr": 7.7849e-4, "head.name": None})
+        'lr=0.000778 head.name=null'
+    """
+    keys = short_keys(params)
+    return " ".join(f"{shown(keys[key])}={_short(value)}" for key, value in params.items())
+
+
+def short_keys(params: Mapping[str, object]) -> dict[str, str]:
+    """Return the last part of each key where no other key ends so; ``name`` says nothing alone.
+
+    Example:
+        >>> list(short_keys(dict.fromkeys(["optimizer.lr", "head.units", "data.name"])).values())
+        ['lr', 'units', 'data.name']
+        >>> list(short_keys(dict.fromkeys(["optimizer.lr", "finetune.lr"])).values())
+        ['optimizer.lr', 'finetune.lr']
+    """
+    ends = {key: key.rpartition(".")[2] for key in params}
+    often = Counter([*ends.values(), "name"])
+    return {key: key if often[end] > 1 else end for key, end in ends.items()}
+
+
+def _short(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"{value:.3g}" if isinstance(value, float) else shown(value, MOST_VALUE)

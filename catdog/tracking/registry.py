@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import mlflow
@@ -12,6 +13,9 @@ from catdog.tracking.store import Tracker
 
 CHAMPION, PREVIOUS = "champion", "previous"
 """Aliases of the version in use and of the one that it replaced."""
+
+OURS = "**The champion is version"
+"""How the description of a registered model starts unless the user has written another."""
 
 NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """MLflow's error codes for a model, and for an alias, that does not exist."""
@@ -90,4 +94,30 @@ class Registry:
         before = self.version_of(CHAMPION)
         if before is not None and before.number != version.number:
             self._client.set_registered_model_alias(self.name, PREVIOUS, before.number)
+            self.describe(before, f"Replaced by version {version.number}.")
         self._client.set_registered_model_alias(self.name, CHAMPION, version.number)
+
+    def describe(self, version: Version, sentence: str) -> None:
+        """Write a sentence, with today's date, above what a version's description says already.
+
+        Args:
+            version: The version.
+            sentence: Why it is champion, or is not; in Markdown.
+        """
+        now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+        said = self._client.get_model_version(self.name, version.number).description or ""
+        if sentence not in said.partition("\n")[0]:
+            # the date last: a table shows the first words alone
+            text = f"{sentence} ({now})\n\n{said}".strip()
+            self._client.update_model_version(self.name, version.number, text)
+
+    def introduce(self, version: Version, sentence: str) -> None:
+        """Say on the model's own page which version is champion, and why.
+
+        A description of the user's own stays.
+        """
+        said = self._client.get_registered_model(self.name).description or ""
+        if not said or said.startswith(OURS):
+            use = f"Use it with `--model models:/{self.name}@{CHAMPION}`."
+            text = f"{OURS} {version.number}.** {sentence}\n\n{use}"
+            self._client.update_registered_model(self.name, text)

@@ -235,7 +235,8 @@ class Tracker:
         Args:
             run_id: MLflow's id of the run.
         """
-        page = f"/#/experiments/{self.experiment_id}/runs/{run_id}"
+        # without workflowType MLflow opens its pages for language models
+        page = f"/#/experiments/{self.experiment_id}/runs/{run_id}?workflowType=machine_learning"
         if self.uri.startswith("http"):
             return self.shown_uri.rstrip("/") + page
         words = [] if self._usual else ["--uri", self.shown_uri]

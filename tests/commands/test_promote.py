@@ -122,6 +122,44 @@ def test_a_model_whose_training_diverged_is_not_registered(
     assert not mlflow.MlflowClient(tracker.uri).search_registered_models(f"name = '{name}'")
 
 
+def test_the_page_of_the_model_says_why_it_is_champion(
+    log: Log, ask: Promote, tracker: Tracker, name: str
+) -> None:
+    client = mlflow.MlflowClient(tracker.uri)
+    said = lambda number: client.get_model_version(name, number).description  # noqa: E731
+    about = lambda: client.get_registered_model(name).description  # noqa: E731
+    first, same, better = log("1" * 12 + "0" * 8), log("1" * 14 + "0" * 6), log("1" * 20)
+    ask("--run", first)
+    assert said("1").startswith("Champion: the first model needs to beat nobody.")
+    assert about().startswith("**The champion is version 1.** Champion: the first model")
+    ask("--run", same)
+    for _ in range(2):
+        ask("--run", same)  # the same result once more is not said again
+    assert said("2").count("Not champion in place of version 1: cannot tell at the 5 %") == 1
+    assert about().startswith("**The champion is version 1.**")
+    ask("--run", better)
+    mcnemar = (
+        "Champion in place of version 1: better, of 20 test photos it alone has 8 right, "
+        "version 1 alone 0: p = 0.0078 (McNemar)."
+    )
+    assert mcnemar in said("3") and f"run {better[:8]}" in said("3")
+    assert about().startswith(f"**The champion is version 3.** {mcnemar}")
+    assert f"models:/{name}@champion" in about()
+    assert "Replaced by version 3." in said("1").partition("\n")[0]
+    ask("--run", same, "--force")
+    assert "Champion in place of version 3 by --force: " in said("2").partition("\n")[0]
+    assert said("2").count("Not champion") == 1, "what was said before stays"
+
+
+def test_a_description_of_ones_own_stays(
+    log: Log, ask: Promote, tracker: Tracker, name: str
+) -> None:
+    client = mlflow.MlflowClient(tracker.uri)
+    client.create_registered_model(name, description="Ours.")
+    ask("--run", log("1111"))
+    assert client.get_registered_model(name).description == "Ours."
+
+
 def test_a_dry_run_changes_nothing(log: Log, ask: Promote, tracker: Tracker, name: str) -> None:
     run = log("1111")
     said = ask("--dry-run")
@@ -201,3 +239,5 @@ def test_retraining_takes_the_best_trial_on_other_seeds(
     assert holders(tracker, name) == {"champion": again.run_id}
     value = tracker.client.get_run(again.run_id).data.metrics["best/val_loss"]
     assert f"{value:.4f}" in said.out
+    version = mlflow.MlflowClient(tracker.uri).get_model_version_by_alias(name, "champion")
+    assert f"those of trial 4, on 1 seeds: mean val/loss {value:.4f}" in version.description

@@ -5,17 +5,15 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
@@ -23,25 +21,16 @@ import optuna
 import psutil
 import pytest
 from conftest import Ended, Lab, Run, ended, environment, wait_for
+from helpers.browser import Browser, browser, unavailable
 
+from catdog.system import mlflow_page
 from catdog.system.study_copies import StudyCopies
 
 pytestmark = pytest.mark.slow
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run
---disable-background-networking --disable-component-update --disable-sync --disable-dev-shm-usage
---window-size=2000,1300""".split()
+__all__ = ["browser"]  # a fixture
+
 READY = "Ctrl-C ends it"
-SECONDS = 60
-"""How long a page may take on a busy machine."""
-
-
-def unavailable(reason: str) -> NoReturn:
-    """Skip on a person's machine; in CI everything is there."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 def free_port() -> int:
@@ -120,58 +109,6 @@ def ui(lab: Lab, swept: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         started.process.wait(timeout=60)
 
 
-class Browser:
-    """Chromium, without a screen."""
-
-    def __init__(self, profile: Path) -> None:
-        from selenium import webdriver
-        from selenium.webdriver.chrome.service import Service
-
-        options = webdriver.ChromeOptions()
-        options.binary_location = str(CHROMIUM)
-        for flag in (*FLAGS, f"--user-data-dir={profile}"):
-            options.add_argument(flag)
-        self.driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
-
-    def open(self, url: str) -> None:
-        """Load a page afresh: another fragment alone would not."""
-        self.driver.get("about:blank")
-        self.driver.get(url)
-
-    def all(self, css: str) -> list[Any]:
-        return self.driver.find_elements("css selector", css)
-
-    def wait(self, what: Callable[[], Any]) -> Any:
-        """Return what the page shows as soon as it does."""
-        from selenium.common.exceptions import StaleElementReferenceException
-        from selenium.webdriver.support.wait import WebDriverWait
-
-        ignored = [StaleElementReferenceException]
-        wait = WebDriverWait(self.driver, SECONDS, ignored_exceptions=ignored)
-        return wait.until(lambda driver: what(), f"not on {self.driver.current_url}")
-
-    def runs(self) -> dict[str, Any]:
-        """Return the cells of the table's runs by name, from the top."""
-        cells = self.all('[role=gridcell][col-id="attributes.`Run Name`"]')
-        cells.sort(key=lambda cell: cell.location["y"])
-        return {cell.find_element("css selector", "a").text: cell for cell in cells}
-
-    def text(self) -> str:
-        return self.driver.find_element("css selector", "body").text
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if not CHROMIUM or not shutil.which("chromedriver"):
-        unavailable("needs Chromium: apt install chromium chromium-driver")
-    try:
-        started = Browser(tmp_path_factory.mktemp("chromium"))
-    except ImportError:
-        unavailable("needs selenium: pip install 'catdog-lab[dev]'")
-    yield started
-    started.driver.quit()
-
-
 def run_page(ui: Started, run: Run, tab: str = "") -> str:
     start = ui.page("MLflow").split("?")[0]
     return f"{start}/{run.id}{tab and '/'}{tab}"
@@ -181,7 +118,7 @@ def test_the_experiment_page_lists_the_runs(browser: Browser, ui: Started, first
     browser.open(ui.page("MLflow"))
     assert first.info.run_name == "mobilenet_v2 linear adam lr=3e-3"
     browser.wait(lambda: {first.info.run_name, "swept"} <= browser.runs().keys())
-    assert not [name for name in browser.runs() if name.startswith("trial")]
+    assert not [name for name in browser.runs() if re.match(r"t\d\d ", name)]
 
 
 def test_the_table_has_the_columns_that_matter(browser: Browser, ui: Started) -> None:
@@ -197,12 +134,40 @@ def test_a_sweep_unfolds_to_its_trials(browser: Browser, ui: Started, lab: Lab) 
     browser.open(ui.page("MLflow"))
     parent = browser.wait(lambda: browser.runs().get("swept"))
     trials = [lab.found("swept", str(number)).info.run_name for number in (2, 1, 0)]
-    assert [name.split(":")[0] for name in trials] == ["trial 2", "trial 1", "trial 0"]
+    assert trials == ["t02 lr=0.01", "t01 lr=0.001", "t00 lr=0.0001"]
     parent.find_element("css selector", "button").click()
     browser.wait(lambda: set(trials) <= browser.runs().keys())
     shown = list(browser.runs())
     below = shown[shown.index("swept") + 1 :]
     assert below[:3] == trials
+
+
+def test_the_best_trial_is_marked_beside_its_name(
+    browser: Browser, ui: Started, swept: Run
+) -> None:
+    browser.open(ui.page("MLflow"))
+    browser.wait(lambda: browser.runs().get("swept")).find_element("tag name", "button").click()
+    browser.wait(lambda: len([name for name in browser.runs() if name.startswith("t0")]) == 3)
+    marks = browser.all('[role=gridcell][col-id="tags.`best`"]')
+    marks.sort(key=lambda cell: cell.location["y"])
+    shown = dict(zip(browser.runs(), (cell.text for cell in marks), strict=True))
+    best = f"t0{swept.tags['best.trial']}"
+    assert shown["swept"] == best
+    assert [name.split()[0] for name, mark in shown.items() if mark == "★"] == [best]
+
+
+def test_a_view_of_an_earlier_version_is_saved_again(ui: Started, lab: Lab) -> None:
+    import mlflow
+
+    url = ui.page("MLflow").split("/#")[0]
+    client = mlflow.MlflowClient(url)
+    number, key = client.get_experiment_by_name("catdog").experiment_id, "mlflow.sharedViewState."
+    saved = client.get_experiment(number).tags[f"{key}catdog"]
+    client.set_experiment_tag(number, f"{key}catdog", '{"name": "catdog", "state": "{}"}')
+    for _ in range(2):
+        assert mlflow_page.of_experiment(url, "catdog") == ui.page("MLflow")
+        again = client.get_experiment(number).tags[f"{key}catdog"]
+        assert json.loads(again)["state"] == json.loads(saved)["state"]
 
 
 def test_a_runs_page_shows_its_metric_charts(browser: Browser, ui: Started, first: Run) -> None:
@@ -219,7 +184,8 @@ def test_a_runs_page_says_what_it_asked_and_found(
     browser.open(run_page(ui, run))
     browser.wait(lambda: "Description" in browser.text() and "Result" in browser.text())
     text = browser.text()
-    assert f"Question: how good is {run.info.run_name.removeprefix('trial 1: ')}" in text
+    rate = "1e-3" if kind == "trial" else "3e-3"
+    assert f"Question: how good is mobilenet_v2 linear adam lr={rate}" in text
     assert ("trial 1 of study swept" in text) == (kind == "trial")
     assert re.search(r"Data: folder, 81 photos of 2 classes: \d+ train, \d+ val, \d+ test", text)
     assert re.search(r"Result: best epoch \d of \d; validation loss 0\.\d{4}, accuracy", text)
@@ -256,7 +222,9 @@ def test_the_dashboard_shows_the_studies(browser: Browser, ui: Started) -> None:
     browser.wait(lambda: "History" in browser.text() and browser.all(".js-plotly-plot svg"))
 
 
-def test_a_server_that_runs_is_only_opened(ui: Started, tmp_path: Path, fonts: Path) -> None:
+def test_a_server_that_runs_is_opened_at_the_experiment(
+    ui: Started, tmp_path: Path, fonts: Path
+) -> None:
     opened = tmp_path / "opened.txt"
     script = tmp_path / "browser.sh"
     script.write_text(f'#!/bin/sh\necho "$1" >> {opened}\n')
@@ -264,7 +232,7 @@ def test_a_server_that_runs_is_only_opened(ui: Started, tmp_path: Path, fonts: P
     url = ui.page("MLflow").split("/#")[0]
     visit = Started(tmp_path, fonts, MLFLOW_TRACKING_URI=url, BROWSER=str(script))
     assert visit.ended().status == 0
-    assert opened.read_text().split() == [visit.page("MLflow")] == [url]
+    assert opened.read_text().split() == [visit.page("MLflow")] == [ui.page("MLflow")]
 
 
 def test_ctrl_c_leaves_no_process(lab: Lab, swept: Run, tmp_path: Path) -> None:

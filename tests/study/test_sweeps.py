@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -114,6 +115,38 @@ def test_the_parent_has_pictures_and_a_table(parent: Run, children: list[Run]) -
         assert "plotly" in page and "cdn.plot.ly/plotly" not in page
     rows = rows_of(parent.artifacts / "sweep/trials.csv")
     assert [row["run_id"] for row in rows] == [run.id for run in children]
+
+
+def test_the_parent_has_the_curves_and_a_page_of_all_trials(
+    parent: Run, children: list[Run]
+) -> None:
+    place = parent.artifacts / "sweep"
+    assert (place / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
+    assert not (place / "repeats.png").exists(), "no setting was tried twice"
+    page = (place / "study.html").read_text()
+    told = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+    assert [row["run_id"] for row in told["rows"]] == [run.id for run in children]
+    for row, run in zip(told["rows"], children, strict=True):
+        assert row["name"] == run.info.run_name
+        assert row["curve"] == pytest.approx([v for _, v in run.history("val/loss")], rel=1e-5)
+    assert told["runs"].startswith("http://127.0.0.1:5000/#/experiments/")
+    assert any("3 of 3 trials ended" in fact for fact in told["facts"])
+
+
+def test_trials_are_named_by_their_values_and_the_best_has_the_star(
+    parent: Run, children: list[Run]
+) -> None:
+    named = [run.info.run_name for run in children]
+    assert named == ["t00 lr=0.0001", "t01 lr=0.001", "t02 lr=0.01"]
+    best = parent.tags["best.run_id"]
+    assert [run.tags.get("best") for run in children] == ["★" if run.id == best else None
+                                                         for run in children]  # fmt: skip
+    assert parent.tags["best"] == f"t0{parent.tags['best.trial']}"
+
+
+def test_optuna_knows_the_name_of_the_objective(lab: Lab, swept: Ended) -> None:
+    storage = f"sqlite:///{lab.folder}/hydra/swept/study.db"
+    assert optuna.load_study(study_name="swept", storage=storage).metric_names == ["val/loss"]
 
 
 def test_the_parent_is_described(parent: Run) -> None:

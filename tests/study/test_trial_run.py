@@ -173,7 +173,7 @@ def test_an_error_before_the_run_is_seen_in_a_run_of_its_own(
     )
     assert known.status == "FAILED"
     run = tracker.client.get_run(known.run_id)
-    assert run.info.run_name == "trial 7: not started"
+    assert run.info.run_name == "t07 lr=0.001: not started"
     assert run.data.tags.items() >= {
         "catdog.kind": "trial",
         "catdog.command": "python -m catdog.train optimizer.lr=0.001",

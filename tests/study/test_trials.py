@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import optuna
 import pytest
 from conftest import rows_of
 from hypothesis import given, settings
@@ -182,6 +183,61 @@ def test_only_trials_that_ended_are_shown_and_the_winners_are_marked() -> None:
     shown = [(point.number, point.state, point.best) for point in results.points(trials, [5])]
     states = [(0, "COMPLETE"), (1, "PRUNED"), (2, "FAIL"), (5, "COMPLETE")]
     assert shown == [(number, state, number == 5) for number, state in states]
+
+
+# === names, and who has the star ===
+
+
+@pytest.mark.parametrize(
+    ("number", "params", "name"),
+    [
+        (7, {"optimizer.lr": 0.003, "head.dropout": 0.2}, "t07 lr=0.003 dropout=0.2"),
+        (123, {}, "t123"),
+        (
+            0,
+            {"optimizer.lr": "1e-3", "finetune.lr": 1e-5},
+            "t00 optimizer.lr=1e-3 finetune.lr=1e-05",
+        ),
+        (
+            1,
+            {"head.name": "mlp", "data.name": "x\x1b[31m\n"},
+            "t01 head.name=mlp data.name=x\\x1b[31m\\n",
+        ),
+        (2, {"a": None, "b": True, "c": 64}, "t02 a=null b=true c=64"),
+        (
+            3,
+            {f"p{k}": 0.123456 for k in range(20)},
+            "t03 " + " ".join(f"p{k}=0.123" for k in range(20)),
+        ),
+    ],
+)
+def test_a_trial_is_named_by_its_values(number: int, params: dict, name: str) -> None:
+    shown = names.trial_name(number, params)
+    assert shown == name or (len(shown) == 90 and name.startswith(shown.removesuffix("…")))
+
+
+def test_the_star_goes_to_the_best_and_leaves_the_one_before(tracker: Any) -> None:
+    parent = tracker.create("study", {})
+    runs = [tracker.create(f"t{k}", {names.PARENT: parent.run_id}) for k in range(3)]
+    other = tracker.create("t0", {names.PARENT: "another", names.MARK: names.STAR})
+    starred = lambda: [names.STAR == tracker.get(run.run_id).tags.get("best")  # noqa: E731
+                       for run in (*runs, other)]  # fmt: skip
+    for best in ([0], [0], [2], [1, 2], []):
+        results.mark(tracker, parent.run_id, {runs[k].run_id for k in best})
+        assert starred() == [k in best for k in range(3)] + [True]
+
+
+@pytest.mark.parametrize(
+    ("directions", "named"),
+    [(MIN, ["val/loss"]), ([*MIN, *MAX], ["val/loss", "value 2"])],
+)
+def test_optuna_is_told_what_the_objectives_are(directions: list, named: list) -> None:
+    study = optuna.create_study(directions=directions)
+    config = SimpleNamespace(objective=SimpleNamespace(metric="val/loss"))
+    info = SimpleNamespace(load=lambda: study, directions=directions, config=config)
+    for _ in range(2):
+        results.name_objectives(info)
+        assert study.metric_names == named
 
 
 # === the table ===

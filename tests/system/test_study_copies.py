@@ -33,7 +33,7 @@ def test_a_study_is_found_by_its_name_or_a_unique_prefix(
     [
         (
             "lr",
-            "a prefix of 2 in .*; there are: lr_dropout-7b1efc5c, lr_dropout-99; try `--study lr_dr",
+            "a prefix of 2 in .*; there are: lr_dropout-7b1efc5c, lr_dropout-99; try `--study",
         ),
         ("haeds", "no such study .*; try `--study heads`"),
         ("", "no such study in .*; there are: heads, heads-12ab, lr_dropout-7b1efc5c, "),
