@@ -49,7 +49,7 @@ def arguments() -> argparse.Namespace:
 
 def load(words: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return the features of all photos, stored where they were missing, and the labels."""
-    settings = compose([overrides.absolute(word) for word in words])
+    settings = compose([typed.absolute(word) for word in words])
     settings = dataclasses.replace(settings, head=Head(name="linear", pooling="avg"))
     manifest, weights = inputs.photos_and_weights(settings, Progress())
     runtime.load_tensorflow()
