@@ -238,7 +238,7 @@ def labelled(
     for name in sorted(there):
         if name not in known:
             progress.note(f"Left out {there[name]:,} photos of {name}: no class of the model")
-        elif name != known[name]:
+        elif spelling.composed(name) != spelling.composed(known[name]):
             progress.note(f"{name} is taken for the model's class {known[name]}")
     found = [photo for photo in photos if names[photo.label] in known]
     if not found:

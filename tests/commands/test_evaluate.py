@@ -232,7 +232,7 @@ class Notes(Progress):
         (["dog", "cat"], ["cat", "dog"], [1, 0, 0], []),
         (["Dog", "CAT"], ["cat", "dog"], [1, 0, 0], ["CAT is taken for", "Dog is taken for"]),
         (["dog", "owl"], ["cat", "dog"], [1], ["Left out 2 photos of owl: no class of the model"]),
-        (["cafe\u0301", "bar"], ["bar", "caf\u00e9"], [1, 0, 0], ["cafe\u0301 is taken for"]),
+        (["cafe\u0301", "bar"], ["bar", "caf\u00e9"], [1, 0, 0], []),
         (["a", "A"], ["a", "A"], [0, 1, 1], []),
     ],
 )
