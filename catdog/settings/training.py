@@ -163,9 +163,8 @@ class Trainer(Group):
     classes."""
 
     ema: float | None = number(None, above=0, below=1)
-    """Decay per step of an exponential moving average of the weights, such as 0.99, which is
-    then the model that is evaluated and saved; not averaged if unset. The average is of about
-    1 / (1 - ema) steps, at first of fewer."""
+    """Decay per step of an exponential moving average of the weights, 0.99 for one of about 100
+    steps, which is then the model that is evaluated and saved; not averaged if unset."""
 
     monitor: str = one_of("val/loss", "val/accuracy")
     """Metric that decides the best epoch, early stopping and schedule=plateau."""

@@ -16,9 +16,9 @@ and the test stops when s_i exceeds 4 times the lowest s so far, or is not finit
               its length before the end. This is the suggestion that noise disturbs least.
 
 Where s does not fall there is nothing to suggest: on a flat curve all three rules would still name
-a rate, and only the noise would have chosen it. So s must fall, from the median of its first tenth
-to its lowest value, by 1 % and by 3 standard deviations of a single batch's loss. On 3,000 curves
-of nothing but noise, 100 steps long, that refuses more than 99 %.
+a rate, and only the noise would have chosen it. So s must fall, from step 10 on (in a short test,
+from its first third on: the first averages have few losses), by 1 % and by 1.5 standard deviations
+of a single batch's loss. Of curves of nothing but noise, 20 to 400 steps long, that refuses 99 %.
 
 The steps train the model itself with an optimizer that is thrown away. Afterwards every variable
 of the model, including seed generators, is restored. The order of the photos comes from a random
@@ -57,7 +57,7 @@ MARGIN = 10.0
 LEAST_POINTS = 5
 """Batches with a finite loss that a suggestion needs."""
 
-LEAST_FALL, SIGMAS = 0.01, 3.0
+LEAST_FALL, SIGMAS = 0.01, 1.5
 """Least fall of the smoothed loss: as a part of it, and in standard deviations of a batch's."""
 
 
@@ -207,8 +207,8 @@ def suggest(lr: np.ndarray, curve: np.ndarray, noise: float = 0.0) -> dict[str, 
         return {}
     lowest = int(np.argmin(curve))
     width = max(1, len(curve) // 10)  # the difference of neighbours is mostly noise
-    start = float(np.median(curve[:width]))
-    if start - curve[lowest] <= max(LEAST_FALL * abs(start), SIGMAS * noise):
+    settled = curve[min(10, len(curve) // 3) :]
+    if settled[0] - settled.min() <= max(LEAST_FALL * abs(settled[0]), SIGMAS * noise):
         return {}
     fall = curve[2 * width :] - curve[width:-width]  # the first averages have few losses
     first, last = _longest_fall(curve)
