@@ -39,6 +39,12 @@ def test_wrong_labels_are_found_and_only_they(count: int, classes: int, planted:
     assert set(find_label_issues(predicted, labels)) == set(wrong)
 
 
+def test_the_least_probable_label_comes_first() -> None:
+    predicted = np.array([[0.4, 0.6], [0.9, 0.1], [0.01, 0.99], [0.2, 0.8]])
+    assert list(find_label_issues(predicted, np.array([0, 1, 0, 0]))) == [2, 1, 3, 0]
+    assert list(find_label_issues(predicted, np.array([1, 0, 1, 1]))) == []
+
+
 def exchanged(share: float, spread: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Predictions of heads for 800 photos of five classes, their labels, the exchanged ones."""
     features, labels = clusters(800, 5, seed, spread)
