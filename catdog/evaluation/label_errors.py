@@ -19,12 +19,12 @@ FOLDS = 5
 """Largest number of cross-validation folds."""
 
 INVERSE_REGULARIZATIONS = (0.001, 0.01)
-"""scikit-learn's ``C``, of which the photos choose. With one label in twenty exchanged, 0.001 put
-0.55 of them first among as many on flowers, 0.01 did 0.49; on 20,000 cats and dogs as they are,
-0.01 predicts better."""
+"""scikit-learn's ``C``, of which the photos choose. With one label in twenty exchanged, heads of
+0.001 put 0.94 of them first among as many on 2,002 cats and dogs, those of 0.01 only 0.89; with no
+label exchanged their cross-entropy is 0.076 there, and 0.046 with 0.01."""
 
 RESAMPLES = 200
-"""Bootstrap samples behind the estimate's interval; 1,000 take ten seconds and move it by 2 %."""
+"""Bootstrap samples behind the estimate's interval; two seconds for 3,000 photos."""
 
 SIMILARITY = 0.95
 """Smallest cosine similarity of near-duplicates. Of 20,000 cats and dogs at 224 px, the 22 pairs
@@ -119,8 +119,8 @@ def find_label_issues(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarr
     """Find the photos whose label is not the most probable class.
 
     They are ranked by self-confidence, the probability of the given label. With one label in
-    twenty exchanged this put more of them first than the normalized margin did (flowers: 0.55
-    against 0.49 of as many as were exchanged).
+    twenty exchanged this put more of them first than the normalized margin did (on flowers 0.52
+    against 0.47 of as many as were exchanged).
 
     Args:
         probabilities: (n, classes) float, out of fold.
@@ -130,7 +130,8 @@ def find_label_issues(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarr
         (k,) int indices of photos, the likeliest errors first.
 
     Example:
-        >>> find_label_issues(np.array([[0.4, 0.6], [0.9, 0.1], [0.2, 0.8]]), np.array([0, 0, 0]))
+        >>> probabilities = np.array([[0.4, 0.6], [0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])
+        >>> find_label_issues(probabilities, np.array([0, 0, 0, 1]))
         array([2, 0])
     """
     return filter.find_label_issues(

@@ -58,6 +58,14 @@ def test_the_moved_photo_is_a_suspect(looked: tuple[Run, str]) -> None:
     assert float(moved["probability_of_label"]) < 0.5 < float(moved["probability_of_suggested"])
     assert len(rows) == made.metrics["suspects/count"] < 20
     assert "dog/moved.png" in said
+    assert len(rows) <= made.metrics["suspects/estimate_high"]
+    told = [made.metrics[f"suspects/estimate{end}"] for end in ("_low", "", "_high")]
+    assert told == sorted(told) and f"About {told[1]:.0f} of 42 labels are wrong" in said
+    accuracy = made.metrics["suspects/accuracy"]
+    assert (
+        made.metrics["suspects/accuracy_low"] < accuracy < made.metrics["suspects/accuracy_high"]
+    )
+    assert f"agree with {accuracy:.1%} of the labels" in said
     doubts = [float(row["probability_of_label"]) for row in rows]
     assert doubts == sorted(doubts)
 
