@@ -79,7 +79,7 @@ def draw(path: Path, study: Trials) -> bool:
         loc="lower right", bbox_to_anchor=(1, 1), ncols=len(OUTCOMES), frameon=False, fontsize=9,
         labelcolor=COLORS["muted"], handlelength=1.2, borderaxespad=0.1,
     )  # fmt: skip
-    for handle in legend.legend_handles:
+    for handle in filter(None, legend.legend_handles):
         handle.set(alpha=1, linewidth=2)
     save(canvas, path)
     return True
