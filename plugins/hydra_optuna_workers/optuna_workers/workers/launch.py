@@ -18,12 +18,12 @@ from hydra.types import HydraContext
 from optuna_workers import stopping
 from optuna_workers.callbacks import Callbacks, StudyInfo
 from optuna_workers.plan import Plan
+from optuna_workers.storage.returned import Returned
 from optuna_workers.storage.slots import Claims
 from optuna_workers.workers import jobs
 from optuna_workers.workers.current_trial import Postponed
 from optuna_workers.workers.job import Work, pack
 from optuna_workers.workers.process import GRACE
-from optuna_workers.workers.returned import Returned
 from optuna_workers.workers.runners import Children, Inline, Runner
 from optuna_workers.workers.worker import Worker
 
