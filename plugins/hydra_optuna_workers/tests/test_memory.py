@@ -10,10 +10,10 @@ import pytest
 
 from tests.stage import Stage
 
-TRIALS = int(os.environ.get("MEMORY_TRIALS", "60"))
+TRIALS = int(os.environ.get("MEMORY_TRIALS", "30"))
 """Trials that are weighed; more tell more, and take longer."""
 
-MOST = 6_000
+MOST = 9_000
 """Bytes by which a command may grow with each trial: Optuna keeps 2 kB for each worker."""
 
 

@@ -16,10 +16,10 @@ from optuna_workers.plan import Plan, key_of
 from optuna_workers.sampling.trials import Begun, Book
 from optuna_workers.stopping import Mismatch
 from optuna_workers.storage.retry import patiently
+from optuna_workers.storage.returned import Returned
 from optuna_workers.storage.slots import Claim, Claims, read_facts
 from optuna_workers.workers.current_trial import Postponed
 from optuna_workers.workers.process import Died, Reply, Request
-from optuna_workers.workers.returned import Returned
 from optuna_workers.workers.runners import Runner
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from optuna_workers.callbacks import Callbacks
 from optuna_workers.callbacks.study_info import describe
 from optuna_workers.plan import Plan
 from optuna_workers.storage import process_identity, studies
+from optuna_workers.storage.returned import Returned
 from optuna_workers.workers.current_trial import Postponed
-from optuna_workers.workers.returned import Returned
 from optuna_workers.workers.runners import Children, Inline
 from optuna_workers.workers.worker import Worker
 

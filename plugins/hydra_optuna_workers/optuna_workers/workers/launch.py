@@ -21,12 +21,12 @@ from optuna_workers.callbacks import Callbacks, StudyInfo
 from optuna_workers.errors import SweepError
 from optuna_workers.plan import Plan
 from optuna_workers.storage import process_identity
+from optuna_workers.storage.returned import Returned
 from optuna_workers.storage.slots import Claims
 from optuna_workers.workers import jobs
 from optuna_workers.workers.current_trial import Postponed
 from optuna_workers.workers.job import Work, pack
 from optuna_workers.workers.process import GRACE
-from optuna_workers.workers.returned import Returned
 from optuna_workers.workers.runners import Children, Inline, Runner
 from optuna_workers.workers.worker import Worker
 

@@ -17,10 +17,10 @@ from optuna_workers.plan import Plan
 from optuna_workers.sampling.trials import LOST, Book
 from optuna_workers.storage.leases import heartbeat
 from optuna_workers.storage.patience import FIRST_PAUSE, LONGEST_PAUSE, longest_wait
+from optuna_workers.storage.returned import Returned
 from optuna_workers.storage.slots import SLOTS, Claim, Claims, read_facts
 from optuna_workers.workers.attempt import Attempt, Lost, Shared
 from optuna_workers.workers.current_trial import Postponed
-from optuna_workers.workers.returned import Returned
 from optuna_workers.workers.runners import Runner
 
 log = logging.getLogger(__name__)
