@@ -169,6 +169,10 @@ def start(task: Callable[[DictConfig], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing; see explain
     hydra_folder.mask_saved()
     folder = str(paths.configs())
+    if not any(word.startswith("-") for word in sys.argv[1:]):  # others, as --cfg, print at once
+        from catdog.cli import console
+
+        console.Console().note("Reading configuration and photos ...")
     try:
         hydra.main(version_base="1.3", config_path=folder, config_name=CONFIG)(task)()
     except KeyboardInterrupt:
