@@ -189,6 +189,10 @@ def start(task: Callable[[DictConfig], Any], own: Sequence[str] = ()) -> None:
     hydra_folder.mask_saved()
     folder = str(paths.configs())
     sys.modules["hydra.main"].get_args_parser = typed.parser  # type: ignore[attr-defined]
+    if not any(word.startswith("-") for word in sys.argv[1:]):  # others, as --cfg, print at once
+        from catdog.cli import console
+
+        console.Console().note("Reading configuration and photos ...")
     try:
         sys.argv[1:] = typed.as_meant(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=folder, config_name=CONFIG)(task)()
