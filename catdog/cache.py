@@ -13,7 +13,7 @@ from rich.console import Console as RichConsole
 from rich.filesize import decimal
 from rich.table import Table
 
-from catdog.cli import arguments, console, hydra_app
+from catdog.cli import arguments, console, hydra_app, pipes
 from catdog.core import use_locks
 from catdog.errors import CatdogError, ConfigError, shown
 from catdog.settings import Features
@@ -34,7 +34,7 @@ def main() -> None:
     options = _parse(sys.argv[1:])
     root = Path(options.dir).expanduser()
     try:
-        with hydra_app.one_message():
+        with hydra_app.one_message(), pipes.may_close():
             if root.is_dir():
                 _prune(root, options) if options.what else _list(root)
             elif options.dir == Features().dir:

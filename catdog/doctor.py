@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 
-from catdog.cli import arguments
+from catdog.cli import arguments, pipes
 from catdog.core import paths
 from catdog.errors import CatdogError, shown
 from catdog.settings import Features
@@ -28,7 +28,9 @@ def main() -> None:
 
             forecast.report(options.sweep, options.overrides)
         else:
-            sys.exit(_examine(options))
+            with pipes.may_close():
+                status = _examine(options)
+            sys.exit(status)
     except KeyboardInterrupt:
         sys.exit(130)
 

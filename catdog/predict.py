@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import signal
 import sys
@@ -13,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from catdog.cli import arguments, console, hydra_app
+from catdog.cli import arguments, console, hydra_app, pipes
 from catdog.core import runtime
 from catdog.core.files import arriving
 from catdog.errors import CatdogError, DataError, shown
@@ -50,13 +49,10 @@ def main() -> NoReturn:
     options = _options()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same clean end as Ctrl-C
     try:
-        with hydra_app.disks_told():
+        with hydra_app.disks_told(), pipes.may_close():
             skipped = _run(options)
     except KeyboardInterrupt:
         hydra_app.exit_with("interrupted", 130)
-    except BrokenPipeError:  # the reader of the output has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except (CatdogError, OSError) as error:  # such as a full disk
         if hydra_app.VERBOSE:
             raise

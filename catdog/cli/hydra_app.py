@@ -24,6 +24,7 @@ from omegaconf.resolvers import oc
 from optuna_workers.masking import remember
 from optuna_workers.workers import hydra_folder
 
+from catdog.cli import pipes
 from catdog.cli.main import version
 from catdog.cli.overrides import CONFIG, named, plain
 from catdog.core import interrupts, paths
@@ -184,7 +185,8 @@ def start(task: Callable[[DictConfig], Any], own: Sequence[str] = ()) -> None:
     hydra_folder.mask_saved()
     folder = str(paths.configs())
     try:
-        hydra.main(version_base="1.3", config_path=folder, config_name=CONFIG)(task)()
+        with pipes.may_close():
+            hydra.main(version_base="1.3", config_path=folder, config_name=CONFIG)(task)()
     except KeyboardInterrupt:
         exit_with("interrupted", 130)
     except Exception as error:

@@ -7,6 +7,7 @@ import importlib
 import sys
 
 from catdog import __version__
+from catdog.cli import pipes
 
 COMMANDS = {
     "train": "one run, or several with -m; catdog train --help",
@@ -35,6 +36,11 @@ def version() -> str:
 
 def main() -> None:
     """Run the command that the first argument names, or list the commands."""
+    with pipes.may_close():
+        _main()
+
+
+def _main() -> None:
     words = sys.argv[1:]
     if not words or words[0] in ("-h", "--help"):
         lines = [f"  {name:<10}{what}" for name, what in COMMANDS.items()]
