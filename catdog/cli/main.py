@@ -6,7 +6,7 @@ import difflib
 import importlib
 import sys
 
-from catdog import __version__
+import catdog
 from catdog.cli import pipes
 
 COMMANDS = {
@@ -31,7 +31,7 @@ VERSION = ("--version", "-V")
 
 def version() -> str:
     """Return the line that says which version this is."""
-    return f"catdog {__version__}"
+    return f"catdog {catdog.__version__}"
 
 
 def main() -> None:
