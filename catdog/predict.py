@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import signal
 import sys
@@ -54,9 +53,6 @@ def main() -> NoReturn:
             skipped = _run(options)
     except KeyboardInterrupt:
         hydra_app.exit_with("interrupted", 130)
-    except BrokenPipeError:  # the reader of the output has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except (CatdogError, OSError) as error:  # such as a full disk
         if hydra_app.VERBOSE:
             raise

@@ -244,7 +244,7 @@ def _no_folder(error: Exception) -> str | None:
     frames = [
         Path(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)
     ]
-    hydras = Path(hydra.__file__).parent
+    hydras = Path(str(hydra.__file__)).parent
     known = [frame for frame in frames if {hydras, paths.PACKAGE} & set(frame.parents)]
     if not isinstance(error, OSError) or not known or not known[-1].is_relative_to(hydras):
         return None

@@ -6,7 +6,8 @@ import difflib
 import importlib
 import sys
 
-from catdog import __version__
+import catdog
+from catdog.cli import closed_pipe
 
 COMMANDS = {
     "train": "one run, or several with -m; catdog train --help",
@@ -30,11 +31,12 @@ VERSION = ("--version", "-V")
 
 def version() -> str:
     """Return the line that says which version this is."""
-    return f"catdog {__version__}"
+    return f"catdog {catdog.__version__}"
 
 
 def main() -> None:
     """Run the command that the first argument names, or list the commands."""
+    closed_pipe.end_quietly()
     words = sys.argv[1:]
     if not words or words[0] in ("-h", "--help"):
         lines = [f"  {name:<10}{what}" for name, what in COMMANDS.items()]

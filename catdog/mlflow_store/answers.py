@@ -5,6 +5,7 @@ MLflow itself tries seven times, which takes from seconds to minutes.
 
 from __future__ import annotations
 
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -45,6 +46,8 @@ def check(uri: str, key: str = "tracking.uri", fix: str = "") -> None:
             return
     except (OSError, ValueError) as error:  # the latter: no such port
         reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLError):  # MLflow has settings of its own for certificates
+            return
     told = getattr(reason, "strerror", None) or str(reason).splitlines()[0]
     shown, why = paths.without_password(uri), paths.without_password(told, of=uri)
     found = f"the MLflow store cannot be used: {why}"

@@ -13,9 +13,10 @@ from catdog.errors import ConfigError
 from catdog.settings.data import Data
 from catdog.settings.training import OPTIMIZER_KEYS, Optimizer, Schedule
 
-_NAMES = {
-    group.key: group.__dataclass_fields__["name"].metadata["options"]
-    for group in (Data, Optimizer, Schedule)
+_NAMES: dict[str, tuple[str, ...]] = {
+    "data": Data.__dataclass_fields__["name"].metadata["options"],
+    "optimizer": Optimizer.__dataclass_fields__["name"].metadata["options"],
+    "schedule": Schedule.__dataclass_fields__["name"].metadata["options"],
 }
 """The options of catdog's own of each group that has keys which only some of them use."""
 

@@ -15,7 +15,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from optuna_workers import StudyInfo, SweepCallback
 
-from catdog.cli import hydra_app
+from catdog.cli import choices, hydra_app
 from catdog.core import commands
 from catdog.core.paths import without_password
 from catdog.errors import ConfigError
@@ -104,12 +104,9 @@ def _arguments(study: StudyInfo) -> list[str]:
     words += [word for word in given if str(word).startswith("hydra.searchpath")]  # type: ignore
     # no word with a password: a process shows its arguments, and the test logs nowhere
     fixed = [word for word in study.overrides if without_password(word) == word]
-    return [
-        *words,
-        *fixed,
-        "hydra.mode=RUN",
-        commands.override("hydra.run.dir", f"{study.directory}/test"),
-    ]
+    fixed = choices.still_used(fixed)  # some may be of an option that is searched
+    folder = commands.override("hydra.run.dir", f"{study.directory}/test")
+    return [*words, *fixed, "hydra.mode=RUN", folder]
 
 
 def _nearest(value: float, space: Mapping[str, Any]) -> float:

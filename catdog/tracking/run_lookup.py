@@ -83,7 +83,7 @@ def meant(name: str, tracker: Tracker) -> dict[str, str]:
     if name in sweeps:
         return {name: sweeps[name].run_id}
     unsearchable = not name or {"'", "\\"} & set(name)  # MLflow's filters have no escape
-    named = [] if unsearchable else tracker.search(f"attributes.run_name = '{name}'")
+    named = iter(()) if unsearchable else tracker.search(f"attributes.run_name = '{name}'")
     runs = [run.info.run_id for run in named if run.data.tags.get(names.KIND) in KINDS]
     if runs:
         return {run_id: run_id for run_id in runs}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import os
 import socket
 import subprocess
 import sys
@@ -152,3 +153,13 @@ def test_a_store_that_does_not_answer_is_told_before_mlflow_tries(
             assert said.startswith("tracking.uri=") and why in said and "\n" not in said
             assert "secret" not in said
     answers.check("sqlite:////nowhere/mlflow.db")
+
+
+@pytest.mark.parametrize("words", [["catdog"], ["catdog.train", "--cfg", "job"]])
+def test_a_pipe_that_is_closed_early_ends_the_command_quietly(words: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", *words]
+    ran = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (ran.returncode, ran.stderr) == (1, "")

@@ -543,7 +543,7 @@ def test_swept_words_win_and_passwords_stay_hidden() -> None:
         (["optimizer.lrr=3"], "optimizer.lrr=...: there is no such key; try `optimizer.lr=...`"),
         (["trainer.epochs=0"], "trainer.epochs=0: expected a value >= 1"),
         (["hydra.sweeper.n_jobs=0"], "hydra.sweeper.n_jobs=0: must be 1 or more"),
-        (["head=nonsense"], "head/nonsense"),
+        (["head=nonsense"], "head=nonsense: expected one of flatten_mlp, linear, mlp"),
     ],
     ids=" ".join,
 )

@@ -232,7 +232,7 @@ def test_changed_directions_are_refused(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    said = refused(tmp_path / "file/sweep", LIST)
+    said = refused(tmp_path / "sweep", LIST, f"hydra.sweep.dir={tmp_path}/file/sweep")
     assert f"hydra.sweep.dir={tmp_path}/file/sweep: it cannot be made (Not a directory)" in said
 
 
