@@ -30,7 +30,7 @@ import numpy as np
 from cleanlab import filter
 from sides import compose
 
-from catdog.cli import inputs
+from catdog.cli import inputs, typed
 from catdog.core import runtime
 from catdog.core.memo import Memo
 from catdog.evaluation import label_errors

@@ -90,7 +90,7 @@ def test_the_closing_table_has_every_figure_and_a_command_to_paste(capsys, monke
     assert "accuracy 0.2500  of 12 photos" in out
     assert "AUC undefined  ECE 0.0625  of 1 photo " in out
 
-    train.print_summary(replace(outcome, suggestions={}), browse)
+    train.print_summary(replace(outcome, suggestions={}), browse, {"val": 9, "test": 9})
     assert "LR range test" not in capsys.readouterr().out, "it was off"
     seconds = {**outcome.seconds, "lr_range": 1.0}
     train.print_summary(replace(outcome, suggestions={}, seconds=seconds), browse)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from catdog.cli import counts
+from catdog.cli import inputs
 from catdog.data import prepare
 from catdog.data.folders import find_by_name, find_in_folders, walk
 from catdog.data.manifest import Manifest, Photo
@@ -224,7 +224,7 @@ def test_a_given_split_without_a_class_stays_without_it(root: Path) -> None:
         fill(root / place, 4, start)
     built = read(root, root.parent / "cache")
     assert all(photo.path.split("/")[0] == photo.split for photo in built.photos)
-    assert "No photo of dog in test" in counts.lines(built)
+    assert "No photo of dog in test" in inputs.counted(built)
 
 
 def test_a_name_that_is_not_utf_8_is_listed(root: Path) -> None:
@@ -259,12 +259,12 @@ def test_counts_fit_80_columns_and_name_every_class(classes: int) -> None:
         Photo(f"{k}", "", k, split, 1, f"{k} {split}")
         for k in range(classes) for split in ("train", "val", "test")
     )  # fmt: skip
-    text = "\n".join(counts.lines(Manifest(Path("/"), names, photos, ())))
+    text = "\n".join(inputs.counted(Manifest(Path("/"), names, photos, ())))
     assert max(map(len, text.splitlines())) <= 80
     assert text.count("class ") >= classes
 
 
 def test_control_characters_of_names_are_not_sent_to_the_terminal() -> None:
     photos = tuple(Photo("a", "", k, "train", 1, f"{k}") for k in (0, 1))
-    text = "\n".join(counts.lines(Manifest(Path("/"), ("=1+1", "a\x1b[31m\nred"), photos, ())))
+    text = "\n".join(inputs.counted(Manifest(Path("/"), ("=1+1", "a\x1b[31m\nred"), photos, ())))
     assert r"a\x1b[31m\nred" in text and "\x1b" not in text

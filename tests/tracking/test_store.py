@@ -591,5 +591,6 @@ def test_what_shows_a_run_is_a_command_to_paste(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)  # MLflow sets it, too, when it logs a model
     usual = Tracker(uri=None, experiment="shown", root=tmp_path)
     page = f"http://127.0.0.1:5000/#/experiments/{named.experiment_id}/runs/ab"
+    page += "?workflowType=machine_learning"  # else MLflow opens its pages for language models
     assert named.how_to_browse("ab") == f"python -m catdog.ui --uri {uri}\n{page}"
     assert usual.how_to_browse("ab") == f"python -m catdog.ui\n{page}"
