@@ -246,8 +246,9 @@ def _no_folder(error: Exception) -> str | None:
     ]
     hydras = Path(str(hydra.__file__)).parent
     known = [frame for frame in frames if {hydras, paths.PACKAGE} & set(frame.parents)]
-    mine = isinstance(error, OSError) and not isinstance(error, BrokenPipeError)
-    if not mine or not known or not known[-1].is_relative_to(hydras):
+    if not isinstance(error, OSError) or isinstance(error, BrokenPipeError):
+        return None
+    if not known or not known[-1].is_relative_to(hydras):
         return None
     key = "hydra.sweep.dir" if {"-m", "--multirun"} & set(sys.argv) else "hydra.run.dir"
     place = named(sys.argv[1:]).get(key, error.filename)

@@ -52,9 +52,13 @@ def prune() -> None:
 
 
 def sleep(seconds: float) -> None:
-    """Say on stdout that the task runs, then take a while."""
+    """Say on stdout that the task runs, then take a while; tidying up may fail."""
     print("sleeping", flush=True)
-    time.sleep(seconds)
+    try:
+        time.sleep(seconds)
+    finally:
+        if os.environ.get("FAILING_APP_HIDES") and sys.exc_info()[0]:
+            raise AttributeError("half tidied up")
 
 
 FAILURES = {

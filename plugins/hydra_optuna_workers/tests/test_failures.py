@@ -195,10 +195,18 @@ def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
+@pytest.fixture
+def hides(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the task's own tidying up hide that it was interrupted, or not."""
+    monkeypatch.setenv("FAILING_APP_HIDES", request.param)
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("hides", ["", "1"], indirect=True, ids=["", "hidden"])
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
 def test_what_is_interrupted_is_given_back_and_the_same_command_finishes(
     tmp_path: Path,
+    hides: None,
     running: subprocess.Popen[str],
     sent: signal.Signals,
     monkeypatch: pytest.MonkeyPatch,

@@ -163,11 +163,23 @@ def _caught(work: Work, outcome: dict[str, Any]) -> TaskFunction:
 
 def _ended_by(error: BaseException, work: Work) -> dict[str, Any]:
     """Return how a trial ends by an error: a full disk would take all others' slots as well."""
+    if _is_interruption(error):
+        return {"state": "INTERRUPTED"}
     if disks.is_everyones(error):
         places = {"hydra.sweep.dir": work.config.hydra.sweep.dir, "TMPDIR": disks.temporary()}
         told = disks.trouble(error, places)
         return {"state": "POSTPONED", "error": told, "waited": float("inf")}
     return {"state": "FAIL", "error": traceback.format_exc()}
+
+
+def _is_interruption(error: BaseException | None) -> bool:
+    """Return whether an error came up while a KeyboardInterrupt was on its way, and hides it.
+
+    A library's own tidying up may fail half-way, as OmegaConf's does.
+    """
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _judged(job: JobReturn, directions: int) -> dict[str, Any]:
