@@ -50,8 +50,8 @@ def expanded(text: str | Path) -> Path:
     """Return a path as a person means it: ``~`` is their home, unless something is named so.
 
     Example:
-        >>> expanded("~/photos") == Path.home() / "photos", expanded("~nobody/photos").as_posix()
-        (True, '~nobody/photos')
+        >>> expanded("~/photos") == Path.home() / "photos", expanded("~no-such-user/x").as_posix()
+        (True, '~no-such-user/x')
     """
     return Path(text) if Path(text).exists() else Path(os.path.expanduser(text))
 

@@ -77,7 +77,7 @@ def diverged(settings: Settings, fitted: Fitted) -> ConfigError:
         >>> fitted = Fitted(ends | {"lr": [30.0, 30.0]}, 1, False, diverged=True)
         >>> settings = Settings(data=Data(name="demo"), optimizer=Optimizer(lr=30))
         >>> print(diverged(settings, fitted))  # doctest: +NORMALIZE_WHITESPACE
-        optimizer.lr=30.0: the training diverged in epoch 2 at a learning rate of 3e+01 (train/loss
+        optimizer.lr=30.0: the training diverged in epoch 2 at a learning rate of 30 (train/loss
         inf, val/loss nan), so it ended and keeps no model; try `optimizer.lr=3
         optimizer.clipnorm=1`
     """

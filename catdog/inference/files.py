@@ -29,6 +29,7 @@ def find(names: Sequence[str], progress: Progress) -> list[tuple[str, str]]:
             cannot be read.
 
     >>> import tempfile
+    >>> from pathlib import Path
     >>> folder = Path(tempfile.mkdtemp())
     >>> (folder / "a.jpg").touch()
     >>> [(path, name)] = find([str(folder)], Progress())

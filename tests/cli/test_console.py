@@ -93,7 +93,9 @@ def test_the_closing_table_has_every_figure_and_a_command_to_paste(capsys, monke
     train.print_summary(replace(outcome, suggestions={}), browse, {"val": 9, "test": 9})
     assert "LR range test" not in capsys.readouterr().out, "it was off"
     seconds = {**outcome.seconds, "lr_range": 1.0}
-    train.print_summary(replace(outcome, suggestions={}, seconds=seconds), browse)
+    train.print_summary(
+        replace(outcome, suggestions={}, seconds=seconds), browse, {"val": 9, "test": 9}
+    )
     out = capsys.readouterr().out
     assert re.search("LR range test .*no suggestion", out) and "nan" not in out
 

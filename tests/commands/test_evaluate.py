@@ -267,6 +267,6 @@ def test_of_many_classes_those_of_least_recall_have_rows(capsys: pytest.CaptureF
     evaluate.print_evaluation("t", {"photos": "1,500"}, rows, "browse")
     out = capsys.readouterr().out
     assert "class 29 " in out and "class 30 " not in out and "absent" not in out
-    assert "the 30 of least recall of 151; all: evaluation/classes.csv" in out
+    assert "the 30 of least recall; all 151 classes: evaluation/classes.csv" in out
     evaluate.print_evaluation("t", {"photos": "1,500"}, rows[-2:], "browse")
     assert "absent  │ 0      │ undefined │ undefined │" in capsys.readouterr().out

@@ -186,16 +186,6 @@ def test_a_sweep_whose_trials_are_postponed_for_long_ends_and_goes_on_later(
     assert {known["attempt"] for known in slots} == {0}
 
 
-def test_a_file_that_is_no_database_is_one_message(stage: Stage) -> None:
-    place = stage.folder / "sweeps/s/study.db"
-    place.parent.mkdir(parents=True)
-    place.write_text("my notes\n" * 400)
-    said = stage.refused("x=1,2,3", NAMED)
-    (line,) = [one for one in said.splitlines() if str(place) in one]
-    assert "file is not a database" in line
-    assert place.read_text() == "my notes\n" * 400
-
-
 @contextlib.contextmanager
 def locked(file: Path) -> Iterator[None]:
     """Hold a SQLite file as a backup or another program does."""
