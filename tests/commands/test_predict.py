@@ -357,7 +357,13 @@ def test_a_file_that_is_no_model_of_ours_is_one_message(
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 3e38])
+@pytest.mark.parametrize(
+    "value",
+    [
+        float("nan"),
+        *(pytest.param(value, marks=pytest.mark.slow) for value in (float("inf"), 3e38)),
+    ],
+)
 def test_a_model_that_is_not_finite_is_refused(
     value: float, first: Run, lab: Lab, run: Callable[..., Ended]
 ) -> None:

@@ -58,6 +58,7 @@ def uri(tmp_path: Path, empty_store: Path) -> str:
     return f"sqlite:///{tmp_path}/deep/mlflow.db"
 
 
+@pytest.mark.slow
 def test_four_processes_start_on_no_store_at_once(tmp_path: Path) -> None:
     ready, go = [tmp_path / f"ready{i}" for i in range(4)], tmp_path / "go"
     uri = f"sqlite:///{tmp_path}/deep/mlflow.db"

@@ -124,10 +124,17 @@ def test_keys_that_are_no_python_names(stage: Stage) -> None:
     assert all(("c$d" in trial.params) == (trial.params["a-b"] == 2) for trial in others)
 
 
+HELD_BY = [
+    "auto",
+    *(
+        pytest.param(base, marks=pytest.mark.slow)
+        for base in ("random", "{_target_: optuna.samplers.NSGAIISampler}")
+    ),
+]
 HELD = ["x=interval(0,1)", "y=range(0,9)", "hydra/sweeper/sampler=partial_fixed", NAMED]
 
 
-@pytest.mark.parametrize("base", ["auto", "random", "{_target_: optuna.samplers.NSGAIISampler}"])
+@pytest.mark.parametrize("base", HELD_BY)
 def test_a_key_is_held_while_a_sampler_draws_the_others(stage: Stage, base: str) -> None:
     stage.run(
         *HELD, "hydra.sweeper.sampler.fixed_params={y: 4}", "hydra.sweeper.n_trials=12",

@@ -17,7 +17,8 @@ MOST = 9_000
 """Bytes by which a command may grow with each trial: Optuna keeps 2 kB for each worker."""
 
 
-@pytest.mark.parametrize("isolation", ["none", pytest.param("process", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("isolation", ["none", "process"])
 def test_a_command_does_not_grow_with_its_trials(stage: Stage, isolation: str) -> None:
     every = TRIALS // 3
     stage.run(

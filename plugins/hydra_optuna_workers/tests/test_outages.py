@@ -170,6 +170,7 @@ def test_a_postponed_trial_uses_up_nothing(stage: Stage) -> None:
     assert ran.out.count("the license server does not answer") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("hydra.sweeper.n_jobs=2",), ("hydra/launcher=joblib",)])
 def test_a_sweep_whose_trials_are_postponed_for_long_ends_and_goes_on_later(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...]
