@@ -188,8 +188,6 @@ class Lab:
             "tracking.uri": self.uri,
             **{name.replace("__", "."): value for name, value in changed.items()},
         }
-        if chosen.get("lr_range.enabled") == "false":
-            del chosen["lr_range.steps"]  # which would be refused
         return [f"{name}={value}" for name, value in chosen.items()]
 
     def parts(self, **changed: object) -> tuple[Any, Any, Any]:

@@ -10,8 +10,8 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from catdog.cli.overrides import CONFIG, key_of, plain
-from catdog.core import paths, plain_yaml
+from catdog.cli.overrides import composed, key_of, plain
+from catdog.core import plain_yaml
 from catdog.errors import ConfigError
 from catdog.settings import uses
 
@@ -66,11 +66,8 @@ def still_used(stored: Sequence[str], typed: Sequence[str] = ()) -> list[str]:
 
 def _composed(words: list[str]) -> Mapping[str, Any]:
     """Return what overrides mean; nothing where they cannot be composed, which others say."""
-    from hydra import compose, initialize_config_dir
-
     try:
-        with initialize_config_dir(str(paths.configs()), version_base="1.3"):
-            return plain(compose(CONFIG, words))
+        return plain(composed(words))
     except (HydraException, OmegaConfBaseException):
         return {}
 
@@ -96,6 +93,8 @@ def check_search(
     """
     written = {key_of(word): word.partition("=")[2] for word in fixed}
     for key, use in uses.USES.items():
+        if use.is_switch and uses.is_off(_value(written.get(use.chooser, True))):
+            continue  # a recipe may have the key; who switches its test off means all of it
         if key not in space and key not in written or _all_off(space.get(key), written.get(key)):
             continue
         name = use.chooser if use.chooser in space else f"{use.chooser}.name"

@@ -120,11 +120,11 @@ def standing_alone(cfg: DictConfig, job: HydraConf) -> list[str]:
         return words
     words = [word for word in words if known.get(key_of(word), True)]
     named = {key_of(word) for word in words}
-    usual = _composed([]).hydra.runtime.choices
+    usual = composed([]).hydra.runtime.choices
     for group, option in choices.items():
         if group in usual and group not in named and known[group] and usual[group] != option:
             words.append(f"{group}={option}")
-    return [*words, *_differences(cfg, _composed(words))]
+    return [*words, *_differences(cfg, composed(words))]
 
 
 def foreign(words: Sequence[str]) -> bool:
@@ -152,8 +152,14 @@ def _is_own(group: str, option: Any) -> bool:
     return hydras or (paths.configs() / group / f"{option}.yaml").is_file()
 
 
-def _composed(words: list[str]) -> DictConfig:
-    """Compose catdog's own files, whatever else this command's Hydra looks into."""
+def composed(words: list[str]) -> DictConfig:
+    """Compose catdog's own files, whatever else this command's Hydra looks into.
+
+    It may run within Hydra, and beside it.
+
+    Args:
+        words: Overrides.
+    """
     folder = create_config_search_path(str(paths.configs()))
     loader = ConfigLoaderImpl(config_search_path=folder)
     return loader.load_configuration(CONFIG, words, RunMode.RUN, from_shell=False)

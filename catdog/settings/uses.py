@@ -40,6 +40,11 @@ class Use:
         group, _, leaf = self.chooser.partition(".")
         return _at(values, group, leaf or "name")
 
+    @property
+    def is_switch(self) -> bool:
+        """Whether the chooser only turns something on or off."""
+        return not self.options
+
     def is_chosen_by(self, keys: Collection[str]) -> bool:
         """Return whether the chooser is among some keys."""
         return self.chooser in keys or f"{self.chooser}.name" in keys
@@ -131,7 +136,8 @@ def checked(values: Mapping[str, Any], named: Collection[str]) -> dict[str, Any]
             did, what the recipe sets for its own option is left out.
 
     Raises:
-        ConfigError: a key that the user has set would be ignored.
+        ConfigError: a key that the user has set would be ignored, and nobody has switched off what
+            it belongs to.
 
     Example:
         >>> recipe = {"schedule": {"name": "constant", "warmup_epochs": 0.5}}
@@ -141,7 +147,8 @@ def checked(values: Mapping[str, Any], named: Collection[str]) -> dict[str, Any]
     kept = {name: dict(own) if isinstance(own, Mapping) else own for name, own in values.items()}
     for key, found in ignored(values).items():
         use, (group, leaf) = USES[key], key.split(".")
-        if key in named and not is_off(found):
+        switched_off = use.is_switch and use.chooser in named
+        if key in named and not is_off(found) and not switched_off:
             raise refusal(key, found, use.chosen(values))
         if key in named or use.is_chosen_by(named):
             del kept[group][leaf]

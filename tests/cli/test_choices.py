@@ -24,7 +24,6 @@ CONF = str(paths.configs())
 IGNORED = [
     ("data.path=photos", "data=demo", "data=folder"),
     ("data.path=photos", "data.name=demo", "data=folder"),
-    ("data.drop_above=0.9", "data.drop=null", "data.drop=<table>"),
     ("backbone.weights_source=pypi", "backbone.weights=none", "backbone.weights=imagenet"),
     ("schedule.warmup_epochs=1", "schedule=constant", "schedule=warmup_cosine"),
     ("schedule.warmup_epochs=1", "schedule=cosine", "schedule=warmup_cosine"),
@@ -33,9 +32,6 @@ IGNORED = [
     ("schedule.factor=0.5", "schedule=cosine", "schedule=plateau"),
     ("schedule.patience=2", "schedule=one_cycle", "schedule=plateau"),
     ("features.ram_mb=9", "features.mode=stream", "features.mode=cache"),
-    ("lr_range.steps=50", "lr_range.enabled=false", "lr_range.enabled=true"),
-    ("lr_range.max_lr=2", "lr_range.enabled=false", "lr_range.enabled=true"),
-    ("finetune.lr=1e-4", "finetune.epochs=0", "finetune.epochs=3"),
     ("+optimizer.momentum=0.9", "optimizer=adam", "optimizer=sgd"),
     ("+optimizer.weight_decay=0.1", "optimizer=nadam", "optimizer=adamw"),
 ]
@@ -64,6 +60,17 @@ def test_a_key_that_the_chosen_option_ignores_is_refused(word: str, choice: str,
     assert said.endswith(f"try `{fix}`")
 
 
+@pytest.mark.parametrize(
+    "word, why",
+    [
+        ("finetune.lr=1e-4", "finetune.epochs=0 would ignore it; try `finetune.epochs=3`"),
+        ("data.drop_above=0.9", "data.drop=null would ignore it; try `data.drop=<table>`"),
+    ],
+)
+def test_a_key_of_what_is_off_by_default_is_refused(word: str, why: str) -> None:
+    assert refusal(word).endswith(why)
+
+
 def test_each_key_of_the_table_is_known_and_its_fix_lets_it_be_used() -> None:
     for key, use in uses.USES.items():
         assert key in parse.known_keys()
@@ -77,7 +84,8 @@ def test_each_key_of_the_table_is_known_and_its_fix_lets_it_be_used() -> None:
     [
         ["data.path=null"],
         ["schedule.warmup_epochs=0"],
-        ["lr_range.enabled=false", "lr_range.steps=null"],
+        ["lr_range.enabled=false", "lr_range.steps=50", "lr_range.max_lr=2"],
+        ["finetune.epochs=0", "finetune.lr=1e-4"],
         ["data=folder", "data.path=photos"],
         ["data=tfds", "data.path=photos"],
         ["schedule=one_cycle", "schedule.warmup_epochs=2"],

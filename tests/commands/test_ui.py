@@ -149,8 +149,8 @@ def test_the_best_trial_is_marked_beside_its_name(
     browser.wait(lambda: browser.runs().get("swept")).find_element("tag name", "button").click()
     browser.wait(lambda: len([name for name in browser.runs() if name.startswith("t0")]) == 3)
     marks = browser.all('[role=gridcell][col-id="tags.`best`"]')
-    marks.sort(key=lambda cell: cell.location["y"])
-    shown = dict(zip(browser.runs(), (cell.text for cell in marks), strict=True))
+    by_row = {cell.location["y"]: cell.text for cell in marks}
+    shown = {name: by_row[cell.location["y"]] for name, cell in browser.runs().items()}
     best = f"t0{swept.tags['best.trial']}"
     assert shown["swept"] == best
     assert [name.split()[0] for name, mark in shown.items() if mark == "★"] == [best]
@@ -373,5 +373,8 @@ def test_a_training_that_was_given_up_is_described(lab: Lab, tracker: Any) -> No
     asked = "**Question**: how good is mobilenet_v2 linear adam lr=valley, trial 4 of study heads?"
     assert question.rstrip() == asked
     assert data.startswith("**Data**: folder, 81 photos of 2 classes: ")
-    assert "validation loss 0.5000, accuracy 0.7500; pruned after epoch 2; at the" in result
+    assert (
+        "validation loss 0.5000, accuracy 0.7500 of 7 photos; pruned after epoch 2; at the"
+        in result
+    )
     assert command == "    python -m catdog.train"

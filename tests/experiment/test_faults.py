@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import signal
 import subprocess
@@ -20,7 +21,10 @@ RECORD_BYTES = 36
 
 
 def indexes(cache: Path) -> list[Path]:
-    return list((cache / "features").glob("*/index.bin"))
+    """Return the indexes of pooled features, without those of other tests' views and cuts."""
+    found = (cache / "features").glob("*/index.bin")
+    recipes = {path: json.loads((path.parent / "recipe.json").read_text()) for path in found}
+    return [path for path, one in recipes.items() if one["pooling"] and one["view"] == "clean"]
 
 
 def rows_in(cache: Path) -> int:

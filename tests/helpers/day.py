@@ -38,7 +38,7 @@ VARIES = (
     (re.compile(r", stopped early"), ""),
     (re.compile(r"\b(?:\d+ h )?(?:\d+ min )?[\d.]+ (?:s|min)\b"), "<time>"),
     (ID, "<id>"),
-    (re.compile(r"(?<=<id>)\.\.\."), ""),
+    (re.compile(r"(?<=<id>)(\.\.\.|\?workflowType=\w+)"), ""),
     (re.compile(r"sqlite:/+\S*/"), "sqlite:///.../"),
     (re.compile(r"━+"), "━"),
     (re.compile(r"\b(?:cat|dog)\b"), "<class>"),

@@ -72,7 +72,9 @@ def test_a_sweep_says_how_each_trial_ended_and_which_was_best(swept: Ended) -> N
         r" +python -m catdog\.promote --study swept$",
         r"python -m catdog\.ui --uri sqlite",
     ]
-    patterns += [rf"http://127\.0\.0\.1:5000/#/experiments/1/runs/{'[0-9a-f]' * 32}$"]
+    patterns += [
+        rf"http://127\.0\.0\.1:5000/#/experiments/1/runs/{'[0-9a-f]' * 32}\?workflowType="
+    ]
     assert len(ended_so) == len(patterns), swept.err
     for line, pattern in zip(ended_so, patterns, strict=True):
         assert re.match(pattern, line)
