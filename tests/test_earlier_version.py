@@ -24,7 +24,7 @@ from typing import Any
 import mlflow
 import numpy as np
 import pytest
-from conftest import Ended, Lab, Run, killed, rows_of, succeeded, wait_for
+from conftest import Ended, Lab, Run, ended, killed, rows_of, succeeded, wait_for
 
 # the first test waits for everything that is shared
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -105,8 +105,7 @@ def unpack(place: Path) -> None:
 def made(old: dict[str, str], lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """Stores of the old code, in a laboratory of their own: other tests want an empty one."""
     own = replace(lab, folder=tmp_path_factory.mktemp("made"))
-    # in 20 steps this version finds no learning rate to suggest, where the earlier did
-    succeeded(own.start("plain", *own.overrides(lr_range__steps=100), **old))
+    succeeded(own.start("plain", *own.overrides(), **old))
     later = [
         own.start("other", *own.overrides(optimizer__lr=0.01), **old),
         own.start("won", *sweep("won", own, "1e-3,1e-2", **SHORT), **old),
@@ -194,7 +193,9 @@ def used(made: Made) -> dict[str, Ended]:
     said, names = {}, list(running)
     for pair in zip(names[::2], names[1::2], strict=True):
         both = {name: running[name]() for name in pair}
-        said |= {name: succeeded(process, timeout=SECONDS) for name, process in both.items()}
+        for name, process in both.items():  # a repeat lacks three figures, see its test
+            wait = ended if name == "repeat" else succeeded
+            said[name] = wait(process, timeout=SECONDS)
     return said
 
 
@@ -225,11 +226,18 @@ def test_the_study_keeps_its_parent_in_mlflow(made: Made, used: dict[str, Ended]
     assert not [run.id for run in made.lab.runs() if run.status == "RUNNING"]
 
 
+SUGGESTED = {"lr_range/minimum", "lr_range/steep", "lr_range/valley"}
+"""The earlier version suggested rates where the loss does not fall by more than its noise, too."""
+
+
 def test_a_repeat_is_the_same_to_the_last_bit(made: Made, used: dict[str, Ended]) -> None:
-    count = sum(map(len, made.plain.results().values()))
-    assert f"{count} of {count} figures are the same to the last bit" in used["repeat"].out
+    then = made.plain.results()
+    count = sum(map(len, then.values()))
+    left = f"{count - len(SUGGESTED)} of {count} figures are the same to the last bit"
+    assert used["repeat"].status == 4 and left in used["repeat"].out
     again = made.lab.found("repeat")
-    assert again.results() == made.plain.results()
+    assert SUGGESTED <= then.keys() and not SUGGESTED & again.results().keys()
+    assert again.results() == {name: then[name] for name in then if name not in SUGGESTED}
     assert again.params == made.plain.params
     assert again.tags["catdog.command"] == made.plain.tags["catdog.command"]
 
