@@ -201,9 +201,9 @@ def used(made: Made) -> dict[str, Ended]:
 
 def test_no_feature_is_computed_again(made: Made, used: dict[str, Ended]) -> None:
     assert made.stamps and made.lab.stamps() == made.stamps
-    for name, ended in used.items():
-        assert "Features of" not in ended.err, name
-        assert "Checking photos" not in ended.err, name
+    for name, said in used.items():
+        assert "Features of" not in said.err, name
+        assert "Checking photos" not in said.err, name
 
 
 def test_the_study_ends_with_its_exact_budget(made: Made, used: dict[str, Ended]) -> None:
