@@ -70,8 +70,8 @@ class Stages:
             self.run.params({"optimizer.lr": self.settings.optimizer.lr})
         if curve.nothing:
             rate = self.settings.optimizer.lr
-            self.progress.note(f"No suggestion by the LR range test: {curve.nothing}")
-            self.progress.note(f"The training takes optimizer.lr={rate:g}")
+            self.progress.note(f"LR range test: {curve.nothing}")
+            self.progress.note(f"It suggests no rate; the training takes optimizer.lr={rate:g}")
         with self.clock.stage("logging"):
             run_report.lr_range(self.run, curve, self.settings, html=self.html)
         return curve.suggestions
