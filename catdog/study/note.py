@@ -74,8 +74,8 @@ def facts(info: StudyInfo, winners: Sequence[Winner], metric: str) -> list[str]:
 
 def _head(info: StudyInfo, winners: Sequence[Winner], metric: str) -> list[str]:
     lines = [f"**Question**: {_question(info)}"] if _question(info) else []
-    fixed = f", with {_code(' '.join(info.overrides))}" if info.overrides else ""
-    lines += [f"**Data**: {info.config.data.name}{fixed}"]
+    words = paths.without_password(" ".join(info.overrides))
+    lines += [f"**Data**: {info.config.data.name}{f', with {_code(words)}' if words else ''}"]
     return [*lines, f"**Result**: {_result(info, winners, metric)}"]
 
 
