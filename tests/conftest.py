@@ -188,6 +188,8 @@ class Lab:
             "tracking.uri": self.uri,
             **{name.replace("__", "."): value for name, value in changed.items()},
         }
+        if chosen.get("lr_range.enabled") == "false":
+            del chosen["lr_range.steps"]  # settings made in Python may not have it then
         return [f"{name}={value}" for name, value in chosen.items()]
 
     def parts(self, **changed: object) -> tuple[Any, Any, Any]:
