@@ -42,6 +42,9 @@ DATABASES = ("database", "disk i/o error")
 SPARE = 256 * 1024
 """Bytes: a disk with less than this left is the one that was full."""
 
+LITTLE = 2**20 * 100
+"""Bytes: no disk with more is named for an error that does not say which one is full."""
+
 FREED = (
     "free some space there, or name another disk by {key}=<folder>; what was finished is kept, "
     "and the same command goes on"
@@ -127,6 +130,9 @@ def _place(
     elif "temporary" in reason.lower():
         return "TMPDIR", None
     bad = [(key, path) for key, path in suspected if _is(kind, path)]
+    if kind == FULL and suspected and not bad:  # whoever failed has removed its file again
+        fullest = min(suspected, key=lambda one: _free(_existing(one[1])))
+        bad = [fullest] if _free(_existing(fullest[1])) < LITTLE else []
     return bad[0] if bad else ("", None)
 
 
