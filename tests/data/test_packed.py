@@ -228,13 +228,14 @@ def flipped(data: bytes) -> bytes:
     return data[:half] + bytes([data[half] ^ 0xFF]) + data[half + 1 :]
 
 
-@pytest.mark.parametrize("name", TARS)
-@pytest.mark.parametrize("harm", [cut, flipped])
+HARMED = [(name, harm) for name in TARS for harm in (cut, flipped)]
+HARMED.remove(("a.tar", flipped))  # a plain tar has no checksum of what it holds
+
+
+@pytest.mark.parametrize(("name", "harm"), HARMED)
 def test_a_damaged_tar_is_refused(
     tmp_path: Path, name: str, harm: Callable[[bytes], bytes]
 ) -> None:
-    if (name, harm) == ("a.tar", flipped):
-        pytest.skip("a plain tar has no checksum of what it holds")
     said = refused(put(tmp_path / name, harm(PACKERS[name](ENTRIES))), tmp_path / "cache")
     assert "cannot be read" in said or "not a readable tar archive" in said
 
