@@ -100,7 +100,8 @@ def unknown_flag(words: Sequence[str], own: Sequence[str] = ()) -> str | None:
         if near := difflib.get_close_matches(flag, [*own, *hydras], 1, 0.7):
             return f"{flag}: there is no such option; try `{near[0]}`"
         key = flag.lstrip("-").replace("-", "_")
-        value = value or next((one for one in words[k + 1 : k + 2] if one[0] not in "-+"), "...")
+        following = words[k + 1] if k + 1 < len(words) else ""
+        value = value or (following if following[:1] not in ("", "-", "+") else "...")
         fix = str(unknown_key(key, {key: value})).partition("; try ")[2]
         return f"{flag}: there is no such option; try {fix}"
     return None

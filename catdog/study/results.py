@@ -165,11 +165,14 @@ class Result:
         several = [one for own in of_each for one in self._best(own)]
         return several if len(several) > 1 else found
 
+    def _source(self, trial: Any) -> Any:
+        """Return the trial that gave a trial its values: itself, or the one that it repeats."""
+        original = trial.user_attrs.get("duplicate_of")
+        return trial if original is None else self._trials[original]
+
     def _run_of(self, trial: Any) -> str:
         """Return the id of the run that gave a trial its values."""
-        original = trial.user_attrs.get("duplicate_of")
-        ran = trial if original is None else self._trials[original]
-        return str(ran.user_attrs.get(names.RUN_ID, ""))
+        return str(self._source(trial).user_attrs.get(names.RUN_ID, ""))
 
     @property
     def trials(self) -> list[int]:
@@ -178,12 +181,13 @@ class Result:
 
     def log(self) -> None:
         """Log the table of trials, the plots, the winner with its model, and the description."""
-        winners = self._found = [self._winner(trial) for trial in self._winners]
+        winners = [self._winner(trial) for trial in self._winners]
         with self._run.folder("sweep") as place:
             write_csv(place / "trials.csv", self._trials, self._info.directions)
             if winners:
                 winner.write(place / "best.yaml", self._info.name, winners)
             self._draw(place)
+            self._draw_trials(place, winners)
         mark(self._tracker, self._run.run_id, {one.run_id for one in winners if one.run_id})
         if len(winners) == 1:
             self._run.tags(_winner_tags(winners[0]))
@@ -195,7 +199,6 @@ class Result:
         from catdog.plots import html, png, study
 
         study.draw(place, self._study, self._metrics)
-        self._draw_trials(place)
         drawn = points(self._trials, [trial.number for trial in self._winners])
         if not drawn:
             return
@@ -208,7 +211,7 @@ class Result:
         png.lr_vs_loss_png(place / "lr_vs_loss.png", **shown)
         html.lr_vs_loss_html(place / "lr_vs_loss.html", **shown)
 
-    def _draw_trials(self, place: Path) -> None:
+    def _draw_trials(self, place: Path, winners: Sequence[winner.Winner]) -> None:
         """Draw the learning curves, the repeats, and the page that shows all trials."""
         from catdog.plots.trials import curves, page, repeats
 
@@ -222,7 +225,7 @@ class Result:
         served = self._tracker.uri.startswith("http")
         page.write(
             place / "study.html", shown, settings,
-            facts=note.facts(self._info, self._found, self._metrics[0]),
+            facts=note.facts(self._info, winners, self._metrics[0]),
             runs=self._tracker.how_to_browse(page.RUN_ID).splitlines()[-1],
             hint="" if served else "Links to MLflow open while python -m catdog.ui runs.",
         )  # fmt: skip
@@ -230,8 +233,7 @@ class Result:
     def _winner(self, trial: Any) -> winner.Winner:
         from catdog.core.provenance import Provenance
 
-        original = trial.user_attrs.get("duplicate_of")
-        ran = trial if original is None else self._trials[original]
+        ran = self._source(trial)
         given = ran.user_attrs.get("overrides", [])
         own = set(self._info.overrides)  # of this command; the rest comes from the database
         kept = [one for one in given if one in own or not stored.complaint(one)]

@@ -85,6 +85,11 @@ def test_a_folder_of_hydras_that_cannot_be_made_is_named() -> None:
     ]
 
 
+def test_an_unknown_flag_may_have_an_empty_value() -> None:
+    said = mistakes.unknown_flag(["--n-trials", ""])
+    assert said == "--n-trials: there is no such option; try `hydra.sweeper.n_trials=...`"
+
+
 def test_an_option_that_is_not_installed_names_its_extra() -> None:
     missing = (
         "Could not find 'hydra/launcher/ray'\nAvailable options in 'hydra/launcher':\n\tbasic\nX"
